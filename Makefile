@@ -1,0 +1,57 @@
+# One entry point for everything; `make` alone prints the targets.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.collection-health-installed
+JSONNET := $(shell find mixin.libsonnet config.libsonnet rules dashboards alertmanager \
+             -name '*.libsonnet' -o -name '*.jsonnet' 2>/dev/null)
+TYPED  := exporter tests/tools.py tests/conftest.py tests/support
+
+.DEFAULT_GOAL := help
+.PHONY: help install tools fmt generate lint drift check-rules test dist clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## the virtual environment with the package and everything a developer needs
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed, $$($(PYTHON) -V) was found; set PYTHON=..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+	  || { echo "Python's venv module is needed (Debian: apt install python3-venv)" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+tools: $(STAMP) ## find or fetch Prometheus, Alertmanager and their command line tools
+	@$(BIN)/python tests/tools.py ensure
+
+fmt: $(STAMP) ## format Python and jsonnet
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only .
+	@$(BIN)/python tests/tools.py run jsonnetfmt --in-place $(JSONNET)
+
+generate: $(STAMP) ## evaluate the jsonnet into {rules,dashboards,alertmanager}/generated
+	$(BIN)/collection-health generate
+
+lint: $(STAMP) check-rules ## ruff, mypy, jsonnet formatting, promtool and amtool checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(wildcard $(TYPED))
+	@$(BIN)/python tests/tools.py run jsonnetfmt --test $(JSONNET)
+
+check-rules: $(STAMP)
+	@$(BIN)/python tests/tools.py run promtool check rules --lint=all --lint-fatal $(wildcard rules/generated/*.yml)
+
+drift: $(STAMP) ## fail when the committed generated files differ from their sources
+	$(BIN)/collection-health generate --check
+
+test: $(STAMP) tools lint drift ## everything that must pass before a commit lands
+	$(BIN)/python -m pytest
+
+dist: $(STAMP) ## wheel and source distribution under dist/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	$(BIN)/python -m build --outdir dist .
+
+clean: ## remove everything that make created, the environment and tools included
+	rm -rf $(VENV) .tools .demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
