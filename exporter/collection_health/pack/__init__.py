@@ -63,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
             return 0
         differences = files.differences(args.output, wanted)
     except PackError as error:
-        print(f"generate: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"generate: {line}", file=sys.stderr)
         return 2
     for line in differences:
         print(line)

@@ -99,9 +99,9 @@ def _as_jsonnet(overlay: object, default: object) -> str:
     """JSON whose objects merge into those of the default (`+:`) in place of replacing them."""
     if not isinstance(overlay, dict) or not isinstance(default, dict):
         return json.dumps(overlay, allow_nan=False)
-    fields = (
-        f"{json.dumps(key)}{'+' if isinstance(default.get(key), dict) and value is not None else ''}"
-        f": {_as_jsonnet(value, default.get(key))}"
-        for key, value in overlay.items()
-    )
+    fields = []
+    for key, value in overlay.items():
+        merge = isinstance(value, dict) and isinstance(default.get(key), dict)
+        field = _as_jsonnet(value, default.get(key))
+        fields.append(f"{json.dumps(key)}{'+' if merge else ''}: {field}")
     return "{ " + ", ".join(fields) + " }"

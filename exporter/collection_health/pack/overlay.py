@@ -85,7 +85,7 @@ class _Reader:
         for key_node, value_node in node.value:
             key = self._loader.construct_object(key_node)
             if not isinstance(key, str):
-                self._refuse(key_node, path, f"keys must be text, {key!r} is not: quote it")
+                self._refuse(key_node, (*path, key_node.value), f"is read as {key!r}: quote it")
             elif key in seen:
                 self._refuse(key_node, (*path, key), "is given twice")
             else:
@@ -106,7 +106,7 @@ class _Reader:
         return found
 
     def _refuse(self, node: yaml.Node, path: KnobPath, problem: str) -> None:
-        self.mistakes.append((node.start_mark.line + 1, f"{'.'.join(path) or 'file'}: {problem}"))
+        self.mistakes.append((node.start_mark.line + 1, f"{'.'.join(path) or 'the file'}: {problem}"))
 
 
 def _finite(value: object) -> bool:

@@ -9,10 +9,10 @@ WIDTH = 100
 
 # Keys a reader looks for first; the others follow by alphabet.
 _FIRST = (
-    "apiVersion", "kind", "metadata", "spec", "namespace", "labels",
+    "apiVersion", "kind", "metadata", "spec",
     "global", "templates", "route", "inhibit_rules", "time_intervals", "receivers",
-    "groups", "name", "interval", "limit", "rules",
-    "record", "alert", "expr", "for", "keep_firing_for",
+    "groups", "name", "namespace", "interval", "limit", "rules",
+    "record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations",
     "receiver", "group_by", "group_wait", "group_interval", "repeat_interval",
     "source_matchers", "target_matchers", "equal", "matchers", "continue", "routes",
     "severity", "summary", "description",
