@@ -1,0 +1,261 @@
+// The one configuration of the pack. Every knob is here once, with a comment that says when to turn it.
+// Overlay it from jsonnet (`(import 'mixin.libsonnet') + { _config+:: { … } }`) or, without knowing
+// jsonnet, from YAML: `collection-health generate --config pack.yml`.
+{
+  _config+:: {
+    // ---- Where the series come from -------------------------------------------------------------
+
+    // Selects the exporter's series. Change it when your scrape job has another name; add matchers
+    // (`job="collection-health", env="prod"`) to judge only a part of the fleet.
+    selector: 'job="collection-health"',
+
+    // Labels that tell one exporter process from another. Rules aggregate them away, so that a
+    // restarted, moved or doubled exporter is still the same collector. Add labels your service
+    // discovery attaches per target; labels not listed here survive into rules and alerts.
+    instanceLabels: ['instance', 'job', 'pod', 'container', 'endpoint', 'namespace', 'service', 'node', 'replica'],
+
+    // Label that separates clusters or sites reporting to one Prometheus, '' when there is only one.
+    // It must be set on the exporter's targets; rules keep it because it is not an instance label.
+    clusterLabel: '',
+
+    // Prometheus' and Alertmanager's own metrics, for the alerts about the monitoring itself.
+    prometheusSelector: 'job="prometheus"',
+    alertmanagerSelector: 'job="alertmanager"',
+
+    // How far back a fact may be read. Must span several scrapes, or one missed scrape resolves
+    // alerts; must stay short, or a removed collector lingers. Five times the scrape interval or more.
+    scrapeGuard: '5m',
+
+    // ---- How often rules run ---------------------------------------------------------------------
+
+    // Verdicts about the newest run. Longer saves CPU and delays every alert by as much.
+    fastInterval: '30s',
+    // Levels, deviations, dependency and fleet figures that move in minutes.
+    slowInterval: '1m',
+    // Baselines, flake rates and thresholds: they move in hours. Never below 1m at 1,000 collectors.
+    baselineInterval: '5m',
+    // Week-long quantiles and scorecards, the most expensive rules of the pack.
+    longInterval: '15m',
+
+    // How much history the baselines read. Keep it below the retention of your Prometheus
+    // (15 days unless configured); with less history the verdicts are more careful, never wrong.
+    historyWindow: '14d',
+
+    // ---- How certain an alert must be --------------------------------------------------------------
+
+    // The dial: false alerts you accept per collector and week, over all alerts together. Every
+    // statistical threshold is derived from it and from the collector's own past. 0.05 is one false
+    // alert per collector in twenty weeks. Raise it to hear sooner, lower it to hear only certainties.
+    falseAlertsPerCollectorWeek: 0.05,
+
+    // How the dial is divided between the verdicts. Give a verdict you care about a larger share
+    // and it becomes faster; the sum should stay 1.
+    falseAlertShares: {
+      failing: 0.5,
+      intermittent: 0.1,
+      latency: 0.1,
+      volume: 0.1,
+      quality: 0.1,
+      dependency: 0.1,
+    },
+
+    // Critical alerts wake people: they must be this much rarer than warnings. 20 means at most one
+    // false page for twenty false warnings.
+    criticalFactor: 20,
+
+    // ---- Failing -----------------------------------------------------------------------------------
+
+    failing: {
+      // Reasons that do not heal by themselves: one confirmed run is enough, unless this collector
+      // has recovered from that reason by itself within the history window. Remove a reason when
+      // your upstream is known to produce it by accident.
+      nonHealingReasons: ['auth', 'not_found', 'schema', 'config'],
+      // Runs a collector must have behind it before one run may be enough.
+      minRunsForSingle: 10,
+      // Fewest and most failed runs in a row that CollectorFailing may wait for.
+      minRuns: 2,
+      maxRuns: 20,
+      // Retries follow each other within minutes and are one piece of evidence, not several. A streak
+      // must last half an interval, or this long where the interval is longer, before it counts.
+      minStreak: '10m',
+      // Tiers that want to hear of the first failed run at once, whatever it costs in false alerts,
+      // e.g. ['1']. Empty keeps the dial in charge.
+      impatientTiers: [],
+    },
+
+    // ---- Freshness ---------------------------------------------------------------------------------
+
+    freshness: {
+      // A run counts as missing only after the exporter itself was up this long, so that outcomes
+      // delayed by an outage of the monitoring can arrive first.
+      settle: '10m',
+      // Inferred intervals below this confidence give no verdict. Declare the schedule instead of
+      // lowering it.
+      minConfidence: 0.5,
+      // A run without declared timeout hangs when it takes this many times its usual duration
+      // (and is past its deadline).
+      hangingFactor: 5,
+    },
+
+    // ---- Links and labels on alerts -----------------------------------------------------------------
+
+    // %s is the alert's name in lower case, the anchor of its section in rules/runbooks/README.md.
+    runbookUrlPattern: 'https://github.com/collection-health/collection-health/blob/main/rules/runbooks/README.md#%s',
+    // %s is the dashboard's uid; the collector or dependency is appended as a variable.
+    dashboardUrlPattern: '/d/%s',
+    // Where people reach the exporter: acknowledge and feedback links in messages. Set it to the
+    // address your people open, not the one Prometheus scrapes.
+    exporterUrl: 'http://localhost:9036',
+
+    // Alerts you never want: names, e.g. ['CollectorVolumeAnomaly'].
+    disabledAlerts: [],
+    // Alerts on trial: evaluated, recorded and compared in the scorecard, but labelled
+    // `shadow="true"` so that Alertmanager tells nobody.
+    shadowAlerts: [],
+    // Labels and annotations added to every alert, e.g. {source: 'collection-health'}.
+    alertExtraLabels: {},
+    alertExtraAnnotations: {},
+    // Changes to single alerts, by name: {CollectorSlow: {severity: 'info', 'for': '30m',
+    // labels: {…}, annotations: {…}}}. Thresholds have knobs of their own above.
+    alertOverrides: {},
+
+    // ---- Dashboards ----------------------------------------------------------------------------------
+
+    dashboards: {
+      // Grafana tags; the menu of every dashboard lists all dashboards that carry them.
+      tags: ['collection-health'],
+      // Which Prometheus data sources the picker offers, as a regular expression; '' offers all.
+      datasourceRegex: '',
+      // 'browser' shows local time. Set 'utc' when your teams talk about runs in UTC.
+      timezone: 'browser',
+      // How often an open dashboard reloads. Longer when many people leave it open all day.
+      refresh: '1m',
+      // What dashboards about now show at first. Longer for fleets of daily jobs.
+      timeRange: '6h',
+      // Unit of impact.cost_per_hour, one of Grafana's currency units: 'currencyEUR', 'currencyGBP'.
+      costUnit: 'currencyUSD',
+      // Rows of the heat strips and entries of the rankings, the worst first. More rows cost
+      // query time and screen; a person reads about thirty.
+      worst: 30,
+    },
+
+    // ---- Alertmanager: who hears what, where, when and how often ----------------------------------
+    // Everything below shapes alertmanager/generated/alertmanager.yml. Without any channel the file
+    // is valid and tells no person anything; only automatic recovery is told.
+    alertmanager: {
+      // The oldest Alertmanager that must read the file. It refuses fields it does not know, so newer
+      // ones are written only when this allows them. Raise it once every Alertmanager is upgraded.
+      version: '0.25',
+
+      // The ways to reach people. null: this way does not exist, wherever it is named below.
+      // Secrets are never written here, only paths of files that Alertmanager itself reads.
+      channels: {
+        extensible:: true,  // `generate` accepts keys beyond these
+        // Incoming webhook: {api_url_file: '/etc/alertmanager/slack_url', channel: '#collectors'}.
+        // Bot: {bot_token_file: '/etc/alertmanager/slack_token', channel: '#collectors'}, which may
+        // add update_message: true from version 0.32 (one message that changes instead of several).
+        slack: null,
+        // {to: 'oncall@example.org', from: 'collectors@example.org', smarthost: 'mail:587',
+        //  auth_username: 'collectors', auth_password_file: '/etc/alertmanager/smtp_password'};
+        // also require_tls (default true), hello, and from 0.30 threading: {enabled: true, …}.
+        email: null,
+        // {url: 'http://chatops:8080/alerts', credentials_file: '/etc/alertmanager/token'}; from 0.26
+        // url_file when the URL itself is a secret, from 0.28 timeout, from 0.32 payload.
+        webhook: null,
+        // What gets a person out of bed, as a webhook like the one above. Used by level 3 only.
+        pager: null,
+        // Anything else Alertmanager can talk to, under a name of your own, as it writes it:
+        // opsgenie: {receiver: {opsgenie_configs: [{api_key_file: '/etc/alertmanager/opsgenie'}]}}.
+      },
+
+      // Which channels hear what. `critical`, `warning` and `info` are alerts as they fire; a level is
+      // an escalation of a critical one that nobody acknowledged. Level 1 is empty because the alert
+      // itself was the first message. Take email out of `warning` if inboxes fill up.
+      notify: {
+        critical: ['slack', 'email', 'webhook'],
+        warning: ['slack', 'email', 'webhook'],
+        info: ['slack', 'webhook'],
+        'level-1': [],
+        'level-2': ['slack', 'email', 'webhook'],
+        'level-3': ['slack', 'email', 'webhook', 'pager'],
+      },
+
+      // Teams with channels of their own, by the `team` of their collectors:
+      //   data: {slack: {channel: '#data'}, email: 'data@example.org', dependencies: ['warehouse']}
+      // What a team does not mention it shares with `channels` above; null takes a channel away.
+      // `dependencies` sends alerts about these dependencies to the team; `timezone` gives it its
+      // own business hours.
+      teams: {},
+
+      // When people may be disturbed. 'Local' is the time zone of the machine Alertmanager runs on;
+      // an IANA name such as 'Europe/Berlin' does not depend on it.
+      timezone: 'Local',
+      businessHours: { weekdays: ['monday:friday'], times: [{ start_time: '09:00', end_time: '17:00' }] },
+      quietHours: { times: [{ start_time: '22:00', end_time: '24:00' }, { start_time: '00:00', end_time: '07:00' }] },
+
+      // Severity says how bad, tier how much it matters: together they decide when a message may
+      // arrive: 'always', 'waking' (not in quiet hours) or 'business' (in business hours only). What
+      // is still wrong when its time comes is then sent; what healed in the night never is. Alerts
+      // without a tier are treated as tier 1. Escalations always pass.
+      when: {
+        critical: { '1': 'always', '2': 'waking', '3': 'business' },
+        warning: { '1': 'waking', '2': 'business', '3': 'business' },
+        info: { '1': 'business', '2': 'business', '3': 'business' },
+      },
+
+      // One message is about one of these. `root_cause` keeps an incident together, however many
+      // alerts and collectors it has. Take `root_cause` out, or add `tier`, to get fewer messages
+      // that mix incidents.
+      groupBy: ['team', 'root_cause'],
+
+      // Alertmanager's three waits. group_wait: how long the first message waits for company and for
+      // the alert that explains it. group_interval: the least time between two messages about the
+      // same thing when something changed. repeat_interval: when an unchanged message is repeated;
+      // it is rounded up to a multiple of group_interval and must stay below --data.retention (120h).
+      throttle: {
+        // Long enough for one evaluation of every rule group, so that a dependency's alert arrives
+        // before the messages of its collectors leave; short against the minutes a page may cost.
+        // Repeats are rare because escalation, not repetition, is what happens to the unheard.
+        critical: { group_wait: '30s', group_interval: '5m', repeat_interval: '4h' },
+        // Nobody is waiting for these: a longer wait and interval swallow what heals by itself and
+        // join what belongs together. Once a day is a reminder, more is a habit of not reading.
+        warning: { group_wait: '2m', group_interval: '15m', repeat_interval: '24h' },
+        // A digest: by team and tier, at most hourly, repeated after four days.
+        info: { group_wait: '10m', group_interval: '1h', repeat_interval: '96h' },
+        // The clock of a level already ran in the rules; all that is awaited here are the other
+        // collectors of the same cause. Repeated often: somebody must answer.
+        escalation: { group_wait: '10s', group_interval: '5m', repeat_interval: '30m' },
+        // A machine reads these. It ignores what it is already working on, so repeats are cheap and
+        // make up for a webhook lost in a restart.
+        recovery: { group_wait: '5s', group_interval: '30s', repeat_interval: '5m' },
+      },
+
+      // Automatic recovery: alerts of these kinds are posted to the exporter before people hear of
+      // them. url null: exporterUrl + /api/v1/alertmanager/webhook. credentials_file: a file with the
+      // bearer token the exporter asks writers for. `recovery: null` tells the exporter nothing.
+      recovery: {
+        url: null,
+        credentials_file: null,
+        kinds: ['failure', 'freshness', 'hanging', 'probe', 'dependency'],
+      },
+
+      // Where the always-firing CollectionHealthWatchdog is sent: {url: …} or {url_file: …} of a
+      // service that calls you when it stops hearing from Alertmanager. null: to nobody.
+      deadMansSwitch: null,
+    },
+
+    // ---- Kubernetes: objects written by `generate --format kubernetes` -----------------------------
+    kubernetes: {
+      // First part of every object's name; change it when two packs share a namespace.
+      name: 'collection-health',
+      // '' leaves the namespace to kubectl or your deployment tool.
+      namespace: '',
+      // Labels on every object.
+      labels: {},
+      // What the ruleSelector of your Prometheus asks for, e.g. {release: 'kube-prometheus-stack'}.
+      ruleLabels: {},
+      // What Grafana's dashboard side-car looks for.
+      dashboardLabels: { grafana_dashboard: '1' },
+    },
+  },
+}
