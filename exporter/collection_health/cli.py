@@ -1,0 +1,56 @@
+"""The ``collection-health`` command: one table of sub-commands, each imported only when used.
+
+A command module defines ``configure(parser)`` and ``run(args) -> exit code``. Lazy imports keep
+``collection-health exec`` cheap enough to wrap a job that runs every few seconds.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from collection_health import __version__
+
+# name -> (module, one-line help)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "serve": ("collection_health.server", "run the exporter"),
+    "check": ("collection_health.check", "validate collectors.yml and other configuration"),
+    "generate": ("collection_health.pack", "write rules, dashboards and Alertmanager config"),
+    "exec": ("collection_health.exec", "run a command and report how it ended"),
+    "record": ("collection_health.record", "report one outcome from a shell script"),
+    "export-history": (
+        "collection_health.backtest.export_history",
+        "write the ledger's outcomes as NDJSON",
+    ),
+    "backtest": ("collection_health.backtest", "replay history through the alert rules"),
+}
+
+
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The argument parser; only ``command``'s own options are loaded (all when None)."""
+    parser = argparse.ArgumentParser(
+        prog="collection-health",
+        description="Learn that a collector broke before somebody misses the data.",
+    )
+    parser.add_argument("--version", action="version", version=f"collection-health {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (module_name, help_line) in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=help_line, description=help_line)
+        if command is None or command == name:
+            module = importlib.import_module(module_name)
+            module.configure(subparser)
+            subparser.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code (2 for wrong usage, as argparse does)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command = next((word for word in arguments if not word.startswith("-")), None)
+    args = build_parser(command if command in COMMANDS else "").parse_args(arguments)
+    try:
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 141

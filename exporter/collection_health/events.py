@@ -1,0 +1,439 @@
+"""The event: what a collector says happened, and everything else the ledger records.
+
+`Outcome` is the wire shape of ``POST /api/v1/outcomes``, the shape of a history file and the
+shape in the ledger. The other events (probe results, controls, recovery steps, feedback) come
+from the exporter itself. Fields are append-only: the ledger stores them by position.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from collection_health import reasons
+
+MAX_NAME = 150
+MAX_TEXT = 1_000  # characters of an error message that are kept
+MAX_FUTURE_SECONDS = 300.0  # a clock ahead by more than this is refused
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,149}$"
+_NAME = re.compile(NAME_PATTERN)
+_FOREIGN = re.compile(r"[^A-Za-z0-9._:/@+-]")
+
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Seconds = Annotated[float, Meta(ge=0, le=1e10)]
+Ratio = Annotated[float, Meta(ge=0, le=1)]
+Id = Annotated[str, Meta(min_length=1, max_length=300)]
+Label = Annotated[str, Meta(max_length=150)]
+Instant = Annotated[datetime, Meta(tz=True)]
+OutcomeKind = Literal["started", "success", "partial", "failure", "skipped", "aborted"]
+Reason = Literal[
+    "connection", "timeout", "auth", "rate_limited", "blocked", "upstream", "not_found",
+    "parse", "schema", "quality", "empty", "storage", "resource", "config", "dependency",
+    "unknown", "missed", "overrun",
+]  # fmt: skip
+Stage = Literal["connect", "auth", "fetch", "parse", "validate", "load"]
+
+
+class Records(Struct, forbid_unknown_fields=True, gc=False):
+    """Counts of records of one run."""
+
+    expected: Count | None = None
+    collected: Count | None = None
+    written: Count | None = None
+    rejected: Count | None = None
+    duplicate: Count | None = None
+
+
+class Requests(Struct, forbid_unknown_fields=True, gc=False):
+    """Upstream requests of one run; ``retried`` feeds ``collection_retries_total``."""
+
+    total: Count | None = None
+    failed: Count | None = None
+    retried: Count | None = None
+
+
+class Quality(Struct, forbid_unknown_fields=True, gc=False):
+    """Data quality of one run as ratios from 0 (worst) to 1."""
+
+    score: Ratio | None = None
+    completeness: Ratio | None = None
+    validity: Ratio | None = None
+    uniqueness: Ratio | None = None
+    consistency: Ratio | None = None
+
+
+class Error(Struct, forbid_unknown_fields=True, gc=False):
+    """What went wrong in the collector's own words; cut and redacted before it is stored."""
+
+    type: str | None = None
+    message: str | None = None
+
+
+class Parent(Struct, forbid_unknown_fields=True, gc=False):
+    """The run this run belongs to (fan-out)."""
+
+    run_id: Id | None = None
+    collector: str | None = None
+
+
+class Quota(Struct, forbid_unknown_fields=True, gc=False):
+    """Upstream quota after the run; makes exhaustion predictable."""
+
+    limit: Seconds | None = None
+    remaining: Seconds | None = None
+    resets_at: Instant | None = None
+
+
+class Outcome(Struct, forbid_unknown_fields=True, gc=False):
+    """How one run of a collector started or ended (field meanings: exporter/README.md)."""
+
+    collector: str
+    outcome: OutcomeKind
+    event_id: Id | None = None
+    run_id: Id | None = None
+    attempt: Count | None = None
+    parent: Parent | None = None
+    occurred_at: Instant | None = None
+    started_at: Instant | None = None
+    finished_at: Instant | None = None
+    scheduled_for: Instant | None = None
+    duration_seconds: Seconds | None = None
+    reason: Reason | None = None
+    stage: Stage | None = None
+    error: Error | None = None
+    exit_code: Annotated[int, Meta(ge=-255, le=2**32)] | None = None
+    http_status: Annotated[int, Meta(ge=100, le=599)] | None = None
+    records: Records | None = None
+    bytes: Count | None = None
+    requests: Requests | None = None
+    quality: Quality | None = None
+    data_time: Instant | None = None
+    version: Label | None = None
+    quota: Quota | None = None
+    credential_expires_at: Instant | None = None
+    source: str | None = None  # the protocol it came by; set by the receiver, not by clients
+    at: float | None = None  # event time in Unix seconds; set by `prepare`, not by clients
+
+
+class ProbeResult(Struct, gc=False):
+    """One active check of a collector or a dependency."""
+
+    target_kind: Literal["collector", "dependency"]
+    target: str
+    probe: str
+    success: bool
+    at: float
+    duration_seconds: float = 0.0
+    message: str | None = None
+    reason: Reason | None = None
+    expires_at: float | None = None
+
+
+class Control(Struct, gc=False):
+    """A person (or an integration) paused, maintained, acknowledged — or ended that."""
+
+    collector: str
+    control: Literal["paused", "maintenance", "acknowledged"]
+    active: bool
+    at: float
+    until: float | None = None
+    actor: str = ""
+    reason: str = ""
+
+
+class Registered(Struct, gc=False):
+    """A collector entered the inventory; a job that never ran is judged from here on."""
+
+    collector: str
+    at: float
+
+
+class BreakGlass(Struct, gc=False):
+    """A person stopped (or forced) all automatic recovery at once, or ended that."""
+
+    mode: Literal["stop", "force"]
+    active: bool
+    at: float
+    until: float | None = None
+    actor: str = ""
+    reason: str = ""
+
+
+class Recovery(Struct, gc=False):
+    """One step of an automated recovery changed its phase."""
+
+    id: str
+    collector: str
+    incident: float
+    step: int
+    attempt: int
+    action: str
+    phase: str
+    at: float
+    result: str | None = None
+    output: str | None = None
+    actor: str = ""
+
+
+class Feedback(Struct, gc=False):
+    """A person's verdict on one alert."""
+
+    alertname: str
+    collector: str
+    fingerprint: str
+    verdict: Literal["relevant", "noise"]
+    at: float
+    actor: str = ""
+    comment: str = ""
+
+
+Event = Outcome | ProbeResult | Control | Registered | BreakGlass | Recovery | Feedback
+
+
+def valid_name(name: str) -> bool:
+    """Whether ``name`` may be a collector's name (`NAME_PATTERN`)."""
+    return _NAME.match(name) is not None
+
+
+def clean_name(name: str) -> str:
+    """A foreign name as a collector name: other characters become ``_``, 150 characters kept."""
+    cleaned = _FOREIGN.sub("_", name)[:MAX_NAME]
+    if not cleaned:
+        return "unnamed"
+    return cleaned if cleaned[0].isalnum() else f"x{cleaned}"[:MAX_NAME]
+
+
+_SECRETS = re.compile(
+    r"(?i)(?P<scheme>[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+(?=@)"
+    r"|(?P<bearer>\b(?:bearer|basic|token)\s+)[A-Za-z0-9._~+/=-]{8,}"
+    r"|(?P<key>[\"']?\b[\w-]*(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key"
+    r"|signature|authorization|credential|private[_-]?key)[\w-]*[\"']?\s*[=:]\s*[\"']?"
+    r"(?:(?:bearer|basic|token)\s+)?)"
+    r"[^\s\"'&;,}]+"
+)
+
+
+def redact(text: str) -> str:
+    """``text`` with what looks like a credential replaced by ``[redacted]``, cut to MAX_TEXT."""
+
+    def replacement(match: re.Match[str]) -> str:
+        kept = match["scheme"] or match["bearer"] or match["key"] or ""
+        return f"{kept}[redacted]"
+
+    return _SECRETS.sub(replacement, text[: MAX_TEXT * 4])[:MAX_TEXT]
+
+
+def prepare(outcome: Outcome, now: float, retention: float) -> str | None:
+    """Complete a decoded outcome in place and return what is wrong with it, or None.
+
+    Sets ``at`` (``occurred_at``, else ``finished_at``, else ``started_at``, else ``now``),
+    derives ``duration_seconds`` and ``reason``, cuts and redacts the error. ``now`` and
+    ``retention`` are Unix seconds and seconds.
+    """
+    if outcome.at is not None:
+        return "at: unknown field; the event time is occurred_at, finished_at or started_at"
+    instant = outcome.occurred_at or outcome.finished_at or outcome.started_at
+    if instant is None:
+        outcome.at = now
+    else:
+        at = outcome.at = instant.timestamp()
+        problem = _time_problem(outcome, at, now, retention)
+        if problem is not None:
+            return problem
+    if outcome.duration_seconds is None and outcome.finished_at and outcome.started_at:
+        seconds = (outcome.finished_at - outcome.started_at).total_seconds()
+        if seconds < 0:
+            return "finished_at: before started_at; allowed: at or after started_at"
+        outcome.duration_seconds = seconds
+    if outcome.error is not None:
+        _tidy_error(outcome.error)
+    if outcome.outcome in ("failure", "aborted"):
+        if outcome.reason is None:
+            outcome.reason = derive_reason(outcome)
+        elif outcome.reason in reasons.EXPORTER_REASONS and outcome.source != "exporter":
+            return f"reason: {outcome.reason!r} is written by the exporter alone; allowed: " + (
+                ", ".join(reasons.REASONS)
+            )
+    return None
+
+
+def derive_reason(outcome: Outcome) -> Reason:
+    """The reason of a failure that names none: HTTP status, exit code, then exception name."""
+    found: str | None = None
+    if outcome.http_status is not None:
+        found = reasons.from_http_status(outcome.http_status)
+    if found is None and outcome.error is not None and outcome.error.type:
+        found = reasons.from_exception_name(outcome.error.type)
+    if found is None and outcome.exit_code is not None:
+        found = reasons.from_exit_code(outcome.exit_code)
+    return found or "unknown"  # type: ignore[return-value]  # the table holds only reasons
+
+
+def _time_problem(outcome: Outcome, at: float, now: float, retention: float) -> str | None:
+    field = (
+        "occurred_at" if outcome.occurred_at else "finished_at" if outcome.finished_at
+        else "started_at"
+    )  # fmt: skip
+    if at > now + MAX_FUTURE_SECONDS:
+        return (
+            f"{field}: {at - now:.0f} s in the future; allowed: at most "
+            f"{MAX_FUTURE_SECONDS:.0f} s ahead of the exporter's clock"
+        )
+    if at < now - retention:
+        return (
+            f"{field}: {(now - at) / 86400:.1f} days old; allowed: at most the retention of "
+            f"{retention / 86400:g} days"
+        )
+    return None
+
+
+def _tidy_error(error: Error) -> None:
+    if error.message:
+        error.message = redact(error.message)
+    if error.type:
+        error.type = error.type[:MAX_NAME]
+
+
+# --- decoding -------------------------------------------------------------------------------
+
+_one: msgspec.json.Decoder[Outcome] = msgspec.json.Decoder(Outcome)
+_many: msgspec.json.Decoder[list[Outcome]] = msgspec.json.Decoder(list[Outcome])
+_raw_many: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
+
+Decoded = list[Outcome | str]
+
+
+def decode_json(body: bytes) -> Decoded:
+    """Outcomes of one JSON object or array; a text in an item's place says what is wrong.
+
+    Raises `ValueError` when the body as a whole is not JSON of that shape.
+    """
+    start = body.lstrip()[:1]
+    if start == b"[":
+        try:
+            return list(_many.decode(body))
+        except msgspec.ValidationError:
+            return [_decode_item(raw) for raw in _split(body)]
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ValueError(f"body: not valid JSON: {error}") from error
+    if start == b"{":
+        item = _decode_item(body, whole=True)
+        return [item]
+    raise ValueError("body: allowed: one JSON object, an array of objects, or NDJSON lines")
+
+
+def decode_lines(body: bytes) -> Decoded:
+    """Outcomes of an NDJSON body, in the order of its non-empty lines."""
+    try:
+        return list(_one.decode_lines(body))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return [_decode_item(line) for line in body.splitlines() if line.strip()]
+
+
+def _split(body: bytes) -> Iterable[bytes | msgspec.Raw]:
+    return _raw_many.decode(body)
+
+
+def _decode_item(raw: bytes | msgspec.Raw, whole: bool = False) -> Outcome | str:
+    try:
+        return _one.decode(raw)
+    except msgspec.ValidationError as error:
+        return explain(error)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        if whole:
+            raise ValueError(f"body: not valid JSON: {error}") from error
+        return f"not valid JSON: {error}"
+
+
+_PATH = re.compile(r"^(?P<problem>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
+_ALLOWED: dict[str, Sequence[str]] = {
+    "outcome": ("started", "success", "partial", "failure", "skipped", "aborted"),
+    "reason": reasons.REASONS,
+    "stage": reasons.STAGES,
+}
+
+
+def explain(error: msgspec.ValidationError) -> str:
+    """A decoder's complaint as ``field: problem; allowed: …``."""
+    match = _PATH.match(str(error))
+    problem, path = (match["problem"], match["path"] or "") if match else (str(error), "")
+    unknown = re.search(r"unknown field `([^`]*)`", problem)
+    if unknown:
+        field = f"{path}.{unknown[1]}".lstrip(".")
+        known = _fields_at(path)
+        return f"{field}: unknown field; allowed: {', '.join(known)}"
+    missing = re.search(r"missing required field `([^`]*)`", problem)
+    if missing:
+        return f"{missing[1]}: missing; it is required"
+    allowed = _ALLOWED.get(path)
+    suffix = f"; allowed: {', '.join(allowed)}" if allowed else ""
+    return f"{path or 'item'}: {problem[:1].lower()}{problem[1:]}{suffix}"
+
+
+_NESTED: dict[str, Any] = {
+    "records": Records, "requests": Requests, "quality": Quality, "error": Error,
+    "parent": Parent, "quota": Quota,
+}  # fmt: skip
+
+
+def _fields_at(path: str) -> list[str]:
+    fields = (_NESTED.get(path) or Outcome).__struct_fields__
+    return [field for field in fields if field not in ("source", "at")]
+
+
+# --- what the ledger stores -----------------------------------------------------------------
+
+
+class _StoredOutcome(Outcome, array_like=True, tag="o", gc=False, forbid_unknown_fields=False):
+    """An outcome by position, as the ledger keeps it."""
+
+
+class _StoredProbe(ProbeResult, array_like=True, tag="p", gc=False):
+    """A probe result by position."""
+
+
+class _StoredControl(Control, array_like=True, tag="c", gc=False):
+    """A control by position."""
+
+
+class _StoredRegistered(Registered, array_like=True, tag="g", gc=False):
+    """A registration by position."""
+
+
+class _StoredBreakGlass(BreakGlass, array_like=True, tag="b", gc=False):
+    """A break-glass by position."""
+
+
+class _StoredRecovery(Recovery, array_like=True, tag="r", gc=False):
+    """A recovery step by position."""
+
+
+class _StoredFeedback(Feedback, array_like=True, tag="f", gc=False):
+    """A feedback by position."""
+
+
+_STORED = (
+    _StoredOutcome | _StoredProbe | _StoredControl | _StoredRegistered | _StoredBreakGlass
+    | _StoredRecovery | _StoredFeedback
+)  # fmt: skip
+_TAGS: dict[type, str] = {
+    Outcome: "o", ProbeResult: "p", Control: "c", Registered: "g", BreakGlass: "b",
+    Recovery: "r", Feedback: "f",
+}  # fmt: skip
+_encoder = msgspec.msgpack.Encoder()
+_stored_decoder: msgspec.msgpack.Decoder[list[Any]] = msgspec.msgpack.Decoder(list[_STORED])
+_astuple = msgspec.structs.astuple
+
+
+def encode_events(events: Iterable[Event]) -> bytes:
+    """Events as the ledger stores them: a MessagePack list of tagged, positional arrays."""
+    return _encoder.encode([(_TAGS[type(event)], *_astuple(event)) for event in events])
+
+
+def decode_events(body: bytes) -> list[Event]:
+    """The inverse of `encode_events`; instances are subclasses of the public types."""
+    return _stored_decoder.decode(body)

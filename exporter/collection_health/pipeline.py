@@ -1,0 +1,408 @@
+"""The one way data flows: receive -> validate -> record -> fold -> expose.
+
+`Pipeline` joins the parts; receivers, probes, recovery and the API talk to nothing else.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from collection_health import fold, ledger, metrics
+from collection_health.events import (
+    NAME_PATTERN,
+    Event,
+    Outcome,
+    Registered,
+    clean_name,
+    prepare,
+    valid_name,
+)
+from collection_health.fleet import FleetMetrics
+from collection_health.inventory import CollectorConfig, Inventory
+from collection_health.ledger import Ledger, Overloaded, StorageUnavailable
+from collection_health.state import CollectorState, FleetState
+from collection_health.timers import Timers, due
+
+log = logging.getLogger(__name__)
+
+__all__ = ["Overloaded", "Pipeline", "StorageUnavailable"]
+
+SNAPSHOT_SECONDS = 60.0
+SNAPSHOT_EVENTS = 100_000
+SETTLE_SECONDS = 60.0  # after a start or a clock step: let what was spooled arrive first
+_FLEET = ""  # the fleet's name among the saved states; no collector can have it
+
+
+class Pipeline:
+    """State of the exporter: inventory, ledger, folded collectors and their exposition."""
+
+    def __init__(
+        self,
+        storage: Path,
+        inventory: Inventory | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        retention: float = 400 * 86400.0,
+        max_bytes: int = 0,
+        max_collectors: int = 10_000,
+        dedup_window: int = 500_000,
+        settle: float = SETTLE_SECONDS,
+    ) -> None:
+        self.inventory = inventory or Inventory()
+        self.clock = clock
+        self.retention = retention
+        self.max_bytes = max_bytes
+        self.max_collectors = max_collectors
+        self.collectors: dict[str, CollectorState] = {}
+        self.fleet = FleetState()
+        self.registry = CollectorRegistry()
+        self.ledger = Ledger(storage, self.registry)
+        self.exposition = metrics.Exposition()
+        self.timers = Timers()
+        self.shedding = False
+        self.ready = False
+        self._subscribers: list[Callable[[Event], None]] = []
+        self._stale: set[str] = set()  # to be rendered before the next scrape
+        self._unsaved: set[str] = set()  # changed since their snapshot
+        self._folded = 0  # events since the last snapshot
+        self._position = 0  # of the newest folded group
+        self._recent: set[int] = set()
+        self._older: set[int] = set()
+        self._dedup_window = dedup_window // 2
+        self._newcomers: set[str] = set()
+        self._settle = settle
+        self._settled_at = 0.0
+        self._skew: float | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._self_metrics()
+
+    def _self_metrics(self) -> None:
+        registry = self.registry
+        self._events_total = Counter(
+            "collection_health_events", "Events by protocol and what became of them.",
+            ["protocol", "result"], registry=registry,
+        )  # fmt: skip
+        self._unknown = Counter(
+            "collection_health_unknown_collectors", "Collectors seen that the inventory lacks.",
+            registry=registry,
+        )  # fmt: skip
+        self._refused = Counter(
+            "collection_health_collectors_refused", "Outcomes refused by the collector cap.",
+            registry=registry,
+        )  # fmt: skip
+        Gauge(
+            "collection_health_shedding", "1 while optional work is shed.", registry=registry
+        ).set_function(lambda: float(self.shedding))
+        registry.register(FleetMetrics(self))
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the ledger, restore the state and start timers. Raises `LedgerError`."""
+        self.ledger.open()
+        await asyncio.to_thread(self._restore)
+        self.ledger.start(asyncio.get_running_loop(), self._committed)
+        await self._register()
+        self._settled_at = self.clock() + self._settle
+        self._tasks = [
+            asyncio.create_task(self._tick_forever(), name="timers"),
+            asyncio.create_task(self._maintain_forever(), name="snapshots"),
+        ]
+        self.ready = True
+
+    async def stop(self) -> None:
+        """Save a snapshot, commit what waits and release the ledger."""
+        self.ready = False
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.save_snapshot()
+        await asyncio.to_thread(self.ledger.close)
+
+    def _restore(self) -> None:
+        position, rows = self.ledger.snapshot()
+        decoder = msgspec.msgpack.Decoder(CollectorState)
+        for name, _, body in rows:
+            if name == _FLEET:
+                self.fleet = msgspec.msgpack.decode(body, type=FleetState)
+            else:
+                self.collectors[name] = decoder.decode(body)
+        self._position = position
+        for tail_position, events in self.ledger.tail(position):
+            self._fold(events, tail_position)
+        half = self._dedup_window
+        for events in self.ledger.newest(half):
+            self._recent.update(key for event in events if (key := _key(event)) is not None)
+        self._stale.update(self.collectors)
+
+    async def reload(self, inventory: Inventory) -> None:
+        """Replace the inventory; every collector is judged and shown by the new one."""
+        gone = set(self.inventory.registered) - set(inventory.registered)
+        self.inventory = inventory
+        for name in gone & set(self.collectors):
+            state = self.collectors[name]
+            if not state.runs and not state.last_started:  # never reported: nothing to keep
+                del self.collectors[name]
+                self.exposition.remove(name)
+        self._stale.update(self.collectors)
+        await self._register()
+
+    async def _register(self) -> None:
+        now = self.clock()
+        new: list[Event] = [
+            Registered(name, now)
+            for name in self.inventory.registered
+            if name not in self.collectors or not self.collectors[name].registered_at
+        ]
+        if new:
+            try:
+                await self.ledger.record(new)
+            except (StorageUnavailable, Overloaded) as error:
+                log.error("collectors of the inventory are not registered yet: %s", error)
+        for state in self.collectors.values():
+            self.timers.watch(state, self.config(state.name))
+
+    # --- receive, validate, record ---------------------------------------------------------------
+
+    def config(self, name: str) -> CollectorConfig:
+        """What the inventory says of ``name``."""
+        return self.inventory.collector(name)
+
+    def resolve(self, protocol: str, name: str) -> str:
+        """The collector behind a protocol's own name: its alias, else the name made valid."""
+        return self.inventory.alias(protocol, name) or clean_name(name)
+
+    def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
+        """Call ``callback`` with every event once it is folded; the result ends that."""
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
+
+    async def submit(
+        self, events: Sequence[Event | str], protocol: str = "json"
+    ) -> list[str | None]:
+        """Validate, record durably and fold; return per event None or what is wrong with it.
+
+        A repeat (same idempotency key) is acknowledged and not counted again. A text in an
+        event's place is a decoding error and is passed through. Raises `Overloaded` or
+        `StorageUnavailable`; then nothing of the call was recorded and it may be repeated.
+        """
+        results: list[str | None] = [None] * len(events)
+        accepted: list[Event] = []
+        keys: list[int] = []
+        repeated: list[int] = []
+        rejected = 0
+        now = self.clock()
+        known, recent, older = self.collectors, self._recent, self._older
+        for index, event in enumerate(events):
+            if isinstance(event, str):
+                results[index] = event
+                rejected += 1
+                continue
+            if isinstance(event, Outcome):
+                problem = prepare(event, now, self.retention)
+                if problem is None and event.collector not in known:
+                    problem = self._admit(event.collector)
+                if problem is None and event.source not in (None, protocol):
+                    problem = "source: unknown field; it is set by the receiver"
+                if problem is not None:
+                    results[index] = problem
+                    rejected += 1
+                    continue
+                event.source = protocol
+                key = _key(event)
+                if key is not None:
+                    if key in recent or key in older:
+                        repeated.append(key)
+                        continue
+                    recent.add(key)
+                    keys.append(key)
+            accepted.append(event)
+        try:
+            if accepted or repeated:
+                await self._record(accepted, keys, repeated)
+        except (StorageUnavailable, Overloaded):
+            self._count(protocol, "unavailable", len(events))
+            raise
+        self._count(protocol, "accepted", len(accepted))
+        self._count(protocol, "duplicate", len(repeated))
+        self._count(protocol, "rejected", rejected)
+        return results
+
+    async def _record(self, accepted: list[Event], keys: list[int], repeated: list[int]) -> None:
+        try:
+            await self.ledger.record(accepted)
+        except (StorageUnavailable, Overloaded):
+            self._recent.difference_update(keys)
+            self._older.difference_update(keys)
+            self._newcomers.clear()
+            raise
+        for key in repeated:  # its first copy may have been in a commit that failed meanwhile
+            if key not in self._recent and key not in self._older:
+                raise StorageUnavailable("an earlier copy of the event could not be recorded")
+        if len(self._recent) > self._dedup_window:
+            self._older, self._recent = self._recent, set()
+
+    def _admit(self, name: str) -> str | None:
+        """Whether a collector without a state may have one."""
+        if not valid_name(name):
+            return f"collector: {name[:200]!r} is not a name; allowed: {NAME_PATTERN}"
+        if name in self._newcomers:
+            return None
+        if name not in self.inventory.registered:
+            if len(self.collectors) + len(self._newcomers) >= self.max_collectors:
+                self._refused.inc()
+                return (
+                    f"collector: {name!r} is unknown and the cap of {self.max_collectors} "
+                    "collectors is reached; allowed: collectors of the inventory"
+                )
+            self._unknown.inc()
+        self._newcomers.add(name)
+        return None
+
+    def _count(self, protocol: str, result: str, amount: int) -> None:
+        if amount:
+            self._events_total.labels(protocol, result).inc(amount)
+
+    # --- fold, expose -------------------------------------------------------------------------
+
+    def _committed(self, events: list[Event], position: int) -> None:
+        self._fold(events, position)
+        for callback in self._subscribers:
+            for event in events:
+                try:
+                    callback(event)
+                except Exception:  # a listener's fault must not undo what is recorded
+                    log.exception("a subscriber failed on %s", type(event).__name__)
+
+    def _fold(self, events: list[Event], position: int) -> None:
+        states, stale, unsaved = self.collectors, self._stale, self._unsaved
+        collector = self.inventory.collector
+        for event in events:
+            name = event.collector if isinstance(event, Outcome) else fold.collector_of(event)
+            if name is None:
+                fold.apply_fleet(self.fleet, event, position)
+                unsaved.add(_FLEET)
+                continue
+            state = states.get(name)
+            if state is None:
+                state = states[name] = CollectorState(name)
+                self._newcomers.discard(name)
+                fresh = True
+            else:
+                fresh = not state.first_seen
+            config = collector(name)
+            fold.apply(state, event, config, position)
+            stale.add(name)
+            unsaved.add(name)
+            if fresh or not isinstance(event, Outcome) or event.outcome == "started":
+                self.timers.watch(state, config)
+        self._folded += len(events)
+        self._position = position
+
+    def refresh(self) -> None:
+        """Render again what changed since the last scrape."""
+        now = self.clock()
+        stale, self._stale = self._stale, set()
+        for name in stale:
+            state = self.collectors.get(name)
+            if state is not None:
+                self.exposition.update(state, self.config(name), now)
+
+    def contexts(self) -> Iterator[metrics.Context]:
+        """Every collector as the exposition sees it."""
+        now = self.clock()
+        for name, state in self.collectors.items():
+            config = self.config(name)
+            yield metrics.Context(state, config, metrics.timing(state, config), now)
+
+    # --- the clock ------------------------------------------------------------------------------
+
+    async def _tick_forever(self) -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            try:
+                await self.tick()
+            except (StorageUnavailable, Overloaded) as error:
+                log.warning("missed runs are not recorded yet: %s", error)
+
+    async def tick(self) -> None:
+        """Write the events that only the clock can tell (see timers.py)."""
+        now = self.clock()
+        skew = now - time.monotonic()
+        if self._skew is not None and abs(skew - self._skew) > 30:
+            log.warning("the clock moved by %.0f s; missed runs are judged after a pause",
+                        skew - self._skew)  # fmt: skip
+            self._settled_at = now + self._settle
+        self._skew = skew
+        if now < self._settled_at:
+            return
+        names = [name for name in self.timers.ready(now) if name in self.collectors]
+        try:
+            events: list[Event] = []
+            for name in names:
+                events.extend(due(self.collectors[name], self.config(name), now))
+            if events:
+                await self.submit_own(events)
+        finally:
+            for name in names:
+                self.timers.watch(self.collectors[name], self.config(name))
+
+    async def submit_own(self, events: list[Event]) -> None:
+        """Record and fold events the exporter itself wrote; repeats count once."""
+        new: list[Event] = []
+        keys: list[int] = []
+        for event in events:
+            key = _key(event)
+            if key is not None:
+                if key in self._recent or key in self._older:
+                    continue
+                self._recent.add(key)
+                keys.append(key)
+            new.append(event)
+        if new:
+            await self._record(new, keys, [])
+            self._count("exporter", "accepted", len(new))
+
+    async def _maintain_forever(self) -> None:
+        saved = time.monotonic()
+        while True:
+            await asyncio.sleep(1.0)
+            elapsed = time.monotonic() - saved
+            if self._folded >= SNAPSHOT_EVENTS or (self._folded and elapsed > SNAPSHOT_SECONDS):
+                self.save_snapshot()
+                self.ledger.run_in_writer(
+                    ledger.prune(self.clock() - self.retention, self.max_bytes)
+                )
+                saved = time.monotonic()
+
+    def save_snapshot(self) -> None:
+        """Hand the changed states to the writer; positions let a restart skip what they hold."""
+        position = self._position
+        unsaved, self._unsaved, self._folded = self._unsaved, set(), 0
+        encoder = msgspec.msgpack.Encoder()
+        rows: list[tuple[str, int, bytes]] = []
+        for name in unsaved:
+            state = self.fleet if name == _FLEET else self.collectors.get(name)
+            if state is not None:
+                rows.append((name, state.position, encoder.encode(state)))
+        self.ledger.run_in_writer(ledger.save_states(rows, position))
+
+
+def _key(event: Event) -> int | None:
+    """The idempotency key of an event as a keyed 64-bit hash, or None when it has none.
+
+    Python's string hash is SipHash with a key of this process: not to be forged, and two of
+    the last million keys collide with a probability below 1e-7.
+    """
+    if not isinstance(event, Outcome):
+        return None
+    if event.event_id is not None:
+        return hash((event.collector, event.event_id))
+    if event.run_id is not None:
+        return hash((event.collector, event.run_id, event.attempt, event.outcome))
+    return None

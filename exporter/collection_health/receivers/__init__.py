@@ -1,0 +1,1 @@
+"""Receivers: one module a protocol; each turns foreign words into `Outcome` and submits it."""

@@ -1,0 +1,332 @@
+"""``collection-health serve``: the HTTP side of the pipeline.
+
+Receivers and everything else beside the core are plug-ins (`PLUGINS`): a module with
+``setup(app)``. Each can be switched off with ``--disable``.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import importlib
+import logging
+import signal
+import sys
+import zlib
+from collections.abc import AsyncIterator, Callable
+from html import escape
+from pathlib import Path
+
+from aiohttp import web
+from prometheus_client import Gauge, disable_created_metrics
+from prometheus_client.exposition import choose_encoder
+
+from collection_health import __version__
+from collection_health.inventory import Inventory, InventoryError, load, parse_duration
+from collection_health.ledger import LedgerError
+from collection_health.pipeline import Pipeline
+
+log = logging.getLogger(__name__)
+
+PIPELINE = web.AppKey("pipeline", Pipeline)
+RELOADER = web.AppKey("reloader", "Reloader")
+ARGS = web.AppKey("args", argparse.Namespace)
+
+MAX_BODY = 4 * 2**20  # bytes of a request body after decompression
+# name -> module; the order is the order of set-up
+PLUGINS = {
+    "json": "collection_health.receivers.json",
+}
+
+
+def problem(status: int, title: str, detail: str) -> web.Response:
+    """An RFC 9457 problem document."""
+    return web.json_response(
+        {"type": "about:blank", "title": title, "status": status, "detail": detail},
+        status=status,
+        content_type="application/problem+json",
+    )
+
+
+def unavailable(error: Exception) -> web.Response:
+    """503 with ``Retry-After``: clients retry 5xx only, so overload is never a 429."""
+    response = problem(503, "try again", str(error))
+    response.headers["Retry-After"] = "1"
+    return response
+
+
+async def read_body(request: web.Request, limit: int = MAX_BODY) -> bytes:
+    """The (decompressed) body. Raises a problem as `web.HTTPException`: 413 beyond ``limit``
+    bytes, 400 for a broken content encoding."""
+    if request.content_length is not None and request.content_length > limit:
+        raise _too_large(limit)
+    try:
+        if request.content_length is not None and "Content-Encoding" not in request.headers:
+            return await request.content.read(request.content_length) if (
+                request.content_length <= 65536
+            ) else await _read_chunks(request, limit)
+        return await _read_chunks(request, limit)
+    except (web.HTTPException, asyncio.CancelledError, ConnectionError):
+        raise
+    except Exception as error:  # aiohttp raises several kinds for damaged encodings
+        raise _http_problem(
+            web.HTTPBadRequest, 400, "malformed body",
+            f"body: cannot be read with Content-Encoding "
+            f"{request.headers.get('Content-Encoding', 'identity')!r}: {error}",
+        ) from error  # fmt: skip
+
+
+async def _read_chunks(request: web.Request, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in request.content.iter_any():
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def _too_large(limit: int) -> web.HTTPException:
+    return _http_problem(
+        web.HTTPRequestEntityTooLarge, 413, "body too large",
+        f"body: larger than allowed; allowed: {limit} bytes, decompressed",
+    )  # fmt: skip
+
+
+def _http_problem(
+    kind: type[web.HTTPException], status: int, title: str, detail: str
+) -> web.HTTPException:
+    text = problem(status, title, detail).text
+    if kind is web.HTTPRequestEntityTooLarge:
+        return web.HTTPRequestEntityTooLarge(
+            0, text=text, content_type="application/problem+json"
+        )
+    return kind(text=text, content_type="application/problem+json")
+
+
+class Reloader:
+    """Reads the inventory again on request; a bad file keeps the old one and says why."""
+
+    def __init__(self, pipeline: Pipeline, path: Path | None) -> None:
+        self._pipeline, self._path = pipeline, path
+        self._successful = Gauge(
+            "collection_health_config_last_reload_successful",
+            "1 when the last read of the inventory succeeded.", registry=pipeline.registry,
+        )  # fmt: skip
+        self._moment = Gauge(
+            "collection_health_config_last_reload_success_timestamp_seconds",
+            "When the inventory was last read successfully.", registry=pipeline.registry,
+        )  # fmt: skip
+        self._succeeded()
+
+    def _succeeded(self) -> None:
+        self._successful.set(1)
+        self._moment.set(self._pipeline.clock())
+
+    async def reload(self) -> str | None:
+        """Read and use the inventory; returns what is wrong with it, or None."""
+        try:
+            inventory = load(self._path) if self._path else Inventory()
+        except InventoryError as error:
+            self._successful.set(0)
+            log.error("the inventory is not used, the old one stays: %s", error)
+            return str(error)
+        await self._pipeline.reload(inventory)
+        self._succeeded()
+        log.info("inventory: %d collectors", len(inventory.registered))
+        return None
+
+
+def build_app(
+    pipeline: Pipeline, reloader: Reloader, args: argparse.Namespace
+) -> web.Application:
+    """The application: core routes, then the plug-ins that are not disabled."""
+    app = web.Application(client_max_size=MAX_BODY)
+    app[PIPELINE], app[RELOADER], app[ARGS] = pipeline, reloader, args
+    app.router.add_get("/", landing_page)
+    app.router.add_get("/metrics", expose)
+    app.router.add_get("/-/healthy", healthy)
+    app.router.add_get("/-/ready", ready)
+    app.router.add_post("/-/reload", reload)
+    for name, module in PLUGINS.items():
+        if name not in args.disable:
+            importlib.import_module(module).setup(app)
+    return app
+
+
+async def healthy(_: web.Request) -> web.Response:
+    """200 while the process serves."""
+    return web.Response(text="OK\n")
+
+
+async def ready(request: web.Request) -> web.Response:
+    """200 while outcomes can be recorded, else 503."""
+    pipeline = request.app[PIPELINE]
+    if pipeline.ready and pipeline.ledger.writable:
+        return web.Response(text="Ready\n")
+    reason = "the ledger cannot be written" if pipeline.ready else "starting or stopping"
+    return web.Response(status=503, text=f"Not ready: {reason}\n")
+
+
+async def reload(request: web.Request) -> web.Response:
+    """Read the inventory again; 400 with the reason when it is not usable."""
+    error = await request.app[RELOADER].reload()
+    if error is not None:
+        return problem(400, "inventory refused", error)
+    return web.Response(text="Reloaded\n")
+
+
+async def expose(request: web.Request) -> web.Response:
+    """``/metrics`` in the format the scraper asks for."""
+    pipeline = request.app[PIPELINE]
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    open_metrics = "openmetrics" in content_type
+    pipeline.refresh()
+    own = encode(pipeline.registry)
+    if open_metrics:
+        own = own.removesuffix(b"# EOF\n")
+    body = own + pipeline.exposition.render(open_metrics) + (b"# EOF\n" if open_metrics else b"")
+    headers = {"Content-Type": content_type}
+    if len(body) > 65536 and "gzip" in request.headers.get("Accept-Encoding", ""):
+        body = await asyncio.to_thread(_gzip, body)
+        headers["Content-Encoding"] = "gzip"
+    return web.Response(body=body, headers=headers)
+
+
+def _gzip(body: bytes) -> bytes:
+    compressor = zlib.compressobj(1, zlib.DEFLATED, 31)
+    return compressor.compress(body) + compressor.flush()
+
+
+async def landing_page(request: web.Request) -> web.Response:
+    """Where everything is."""
+    links = "".join(
+        f'<li><a href="{escape(path)}">{escape(path)}</a> {escape(text)}</li>'
+        for path, text in (
+            ("/metrics", "metrics for Prometheus"),
+            ("/-/healthy", "is the process up"),
+            ("/-/ready", "can outcomes be recorded"),
+        )
+    )
+    page = (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Collection Health</title>"
+        f"<h1>Collection Health</h1><p>Version {escape(__version__)}, "
+        f"{len(request.app[PIPELINE].collectors)} collectors.</p><ul>{links}</ul></html>"
+    )
+    return web.Response(text=page, content_type="text/html")
+
+
+# --- the command ------------------------------------------------------------------------------
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Options of ``serve``."""
+    add = parser.add_argument
+    add("--web.listen-address", dest="listen", default=":9036", metavar="HOST:PORT",
+        help="where to listen (default %(default)s)")  # fmt: skip
+    add("--config.file", dest="config_file", type=Path, metavar="FILE",
+        help="the inventory, collectors.yml")  # fmt: skip
+    add("--config.check", dest="config_check", action="store_true",
+        help="check the inventory and exit")  # fmt: skip
+    add("--storage.path", dest="storage", type=Path, default=Path("data"), metavar="DIR",
+        help="folder of the ledger (default %(default)s)")  # fmt: skip
+    add("--storage.retention", dest="retention", type=parse_duration, metavar="DURATION",
+        default="400d", help="how long outcomes are kept (default %(default)s)")  # fmt: skip
+    add("--storage.max-bytes", dest="max_bytes", type=int, default=0, metavar="BYTES",
+        help="prune the oldest outcomes beyond this size (default: no limit)")  # fmt: skip
+    add("--collectors.max", dest="max_collectors", type=int, default=10_000, metavar="N",
+        help="cap on auto-discovered collectors (default %(default)s)")  # fmt: skip
+    add("--timers.settle", dest="settle", type=parse_duration, default="60s", metavar="DURATION",
+        help="after a start, wait this long for late reports before judging missed runs "
+        "(default %(default)s)")  # fmt: skip
+    add("--disable", action="append", default=[], choices=sorted(PLUGINS), metavar="PLUGIN",
+        help=f"switch a part off: {', '.join(sorted(PLUGINS))}")  # fmt: skip
+    add("--log.level", dest="log_level", default="info",
+        choices=("debug", "info", "warning", "error"))  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT; 1 for a configuration or storage error."""
+    disable_created_metrics()  # a third more series that no rule reads
+    logging.basicConfig(
+        level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        inventory = load(args.config_file) if args.config_file else Inventory()
+    except InventoryError as error:
+        print(f"collection-health: {error}", file=sys.stderr)
+        return 1
+    if args.config_check:
+        print(f"{args.config_file}: {len(inventory.registered)} collectors, no problem found")
+        return 0
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(serve(args, inventory))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def serve(args: argparse.Namespace, inventory: Inventory) -> int:
+    """Start the pipeline and the server, wait for a signal, stop in order."""
+    pipeline = Pipeline(
+        args.storage,
+        inventory,
+        retention=float(args.retention),
+        max_bytes=args.max_bytes,
+        max_collectors=args.max_collectors,
+        settle=float(args.settle),
+    )
+    Gauge(
+        "collection_health_build_info", "Version of the exporter.", ["version"],
+        registry=pipeline.registry,
+    ).labels(__version__).set(1)  # fmt: skip
+    reloader = Reloader(pipeline, args.config_file)
+    try:
+        await pipeline.start()
+    except LedgerError as error:
+        print(f"collection-health: {error}", file=sys.stderr)
+        return 1
+    try:
+        async with _listening(build_app(pipeline, reloader, args), args) as address:
+            log.info("listening on %s", address)
+            await _until_signalled(reloader)
+    except OSError as error:
+        print(f"collection-health: cannot listen on {args.listen}: {error}", file=sys.stderr)
+        return 1
+    finally:
+        await pipeline.stop()
+    return 0
+
+
+@contextlib.asynccontextmanager
+async def _listening(app: web.Application, args: argparse.Namespace) -> AsyncIterator[str]:
+    host, _, port = args.listen.rpartition(":")
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=False)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host.strip("[]") or None, int(port), backlog=1024)
+        await site.start()
+        yield ", ".join(f"{address[0]}:{address[1]}" for address in runner.addresses)
+    finally:
+        await runner.cleanup()
+
+
+async def _until_signalled(reloader: Reloader) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    tasks: set[asyncio.Task[str | None]] = set()
+
+    def hang_up() -> None:
+        task = loop.create_task(reloader.reload())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    await stop.wait()

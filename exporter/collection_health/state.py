@@ -1,0 +1,114 @@
+"""What is known of one collector: the value the fold carries from event to event."""
+
+from msgspec import Struct, field
+
+SLIS = ("availability", "latency", "freshness", "quality", "volume")
+RECORD_KINDS = ("expected", "collected", "written", "rejected", "duplicate")
+CONTROLS = ("paused", "maintenance", "acknowledged")
+# Few, useful buckets: pollers, ordinary jobs, long loads.
+DURATION_BUCKETS = (1.0, 10.0, 60.0, 600.0, 3600.0)
+WINDOW = 100  # runs that are remembered; the longest window
+STARTS = 24  # run times kept for inferring an interval
+
+GOOD, BAD, PARTIAL = 0, 1, 2  # codes in `CollectorState.outcomes`
+
+
+class ControlState(Struct, gc=False):
+    """An active control: until when (None: until ended), by whom and why."""
+
+    since: float
+    until: float | None
+    actor: str
+    reason: str
+
+
+class ProbeState(Struct, gc=False):
+    """The newest result of one probe."""
+
+    success: bool
+    at: float
+    duration_seconds: float
+    message: str | None = None
+    expires_at: float | None = None
+
+
+class CollectorState(Struct):
+    """Counters and gauges of one collector; times are Unix seconds, 0 means never.
+
+    Lists named in the plural hold the newest values last; the fold trims them to at least
+    `WINDOW` and at most twice as many entries.
+    """
+
+    name: str
+    position: int = 0  # ledger position of the newest folded event
+    first_seen: float = 0.0
+    registered_at: float = 0.0
+    resumed_at: float = 0.0  # when a pause or a maintenance last ended
+    source: str = ""
+
+    runs: int = 0
+    failures: dict[str, int] = field(default_factory=dict)  # by reason
+    partials: int = 0
+    skips: int = 0
+    records: list[int] = field(default_factory=lambda: [0] * len(RECORD_KINDS))
+    bytes: int = 0
+    retries: int = 0
+    sli_events: list[int] = field(default_factory=lambda: [0] * len(SLIS))
+    sli_errors: list[int] = field(default_factory=lambda: [0] * len(SLIS))
+    incidents: dict[str, int] = field(default_factory=dict)  # by ended_by
+    incident_seconds: float = 0.0
+    manual_interventions: int = 0
+    recovery_attempts: dict[str, int] = field(default_factory=dict)  # by action
+    recovery_results: dict[str, int] = field(default_factory=dict)  # by result
+    duration_buckets: list[int] = field(
+        default_factory=lambda: [0] * (len(DURATION_BUCKETS) + 1)
+    )  # not cumulative
+    duration_sum: float = 0.0
+
+    last_run: float = 0.0
+    last_success: float = 0.0
+    last_failure: float = 0.0
+    last_started: float = 0.0
+    last_duration: float | None = None
+    last_records: int | None = None
+    last_quality: float | None = None
+    newest_data: float = 0.0
+    newest_slot: float = 0.0  # newest scheduled_for seen
+    missed_until: float = 0.0  # newest scheduled time written off as missed
+
+    consecutive_failures: int = 0
+    failing_since: float = 0.0  # first bad run of the open incident
+    failure_reason: str = ""
+    failure_stage: str = ""
+    failure_message: str = ""
+    version: str = ""
+    version_changed: float = 0.0
+
+    outcomes: list[int] = field(default_factory=list)
+    durations: list[float] = field(default_factory=list)  # of good runs
+    volumes: list[int] = field(default_factory=list)  # records of good runs
+    qualities: list[float] = field(default_factory=list)  # of good runs
+    run_times: list[float] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)  # ledger positions of the newest runs
+    running: dict[str, float] = field(default_factory=dict)  # run id -> start
+    overran: list[str] = field(default_factory=list)  # run ids counted as overrun
+
+    controls: dict[str, ControlState] = field(default_factory=dict)
+    probes: dict[str, ProbeState] = field(default_factory=dict)
+    quota_remaining: float | None = None  # ratio
+    quota_resets_at: float = 0.0
+    credential_expires_at: float = 0.0
+    intervened: bool = False  # a person acted on the open incident
+    recovery: str = ""  # phase of the newest recovery of the open incident
+    recovery_acted: bool = False  # an automatic step finished during the open incident
+    recovery_exhausted: bool = False
+    circuit_open_until: float = 0.0
+
+
+class FleetState(Struct):
+    """What belongs to no single collector."""
+
+    position: int = 0
+    feedback: dict[str, int] = field(default_factory=dict)  # "alertname verdict" -> count
+    dependency_probes: dict[str, dict[str, ProbeState]] = field(default_factory=dict)
+    break_glass: dict[str, ControlState] = field(default_factory=dict)  # by mode
