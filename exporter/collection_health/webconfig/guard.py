@@ -31,7 +31,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 ANONYMOUS = Actor("anonymous", SCOPES)
 _READER = Actor("anonymous", frozenset({"read"}))
-_ACTOR = "collection_health.actor"
+_ACTOR = web.RequestKey("actor", Actor)
 _ORIGIN, _FETCH_SITE = istr("Origin"), istr("Sec-Fetch-Site")
 _FORWARDED, _FORWARDED_FOR = istr("Forwarded"), istr("X-Forwarded-For")
 CSRF_SECONDS = 12 * 3600
@@ -102,7 +102,7 @@ class Security:
             self._refuse_cross_site(request)
         if self._open:
             return ANONYMOUS
-        actor: Actor | None = request.get(_ACTOR)
+        actor = request.get(_ACTOR)
         if actor is None and token is not None and self._tokens:
             actor = self._tokens.find(token)
         if actor is None:
@@ -353,8 +353,7 @@ def authorize(request: web.Request, scope: Scope, token: str | None = None) -> A
 
 def actor(request: web.Request) -> Actor:
     """Return who sent a request that `require` let through."""
-    who: Actor = request[_ACTOR]
-    return who
+    return request[_ACTOR]
 
 
 def _basic(value: str) -> tuple[str, str]:
