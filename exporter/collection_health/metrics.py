@@ -23,6 +23,7 @@ from collection_health.state import (
     PARTIAL,
     RECORD_KINDS,
     SLIS,
+    STREAKS,
     CollectorState,
 )
 
@@ -119,9 +120,7 @@ _CONTROL_LABELS = {control: (("control", control),) for control in CONTROLS}
 _W3: Labels = (("window", "3"),)
 _W10: Labels = (("window", "10"),)
 _W100: Labels = (("window", "100"),)
-_BUCKETS: list[Labels] = [
-    (("le", str(bound)),) for bound in DURATION_BUCKETS
-] + [(("le", "+Inf"),)]  # fmt: skip
+_BUCKETS: list[Labels] = [(("le", bound),) for bound in (*map(str, DURATION_BUCKETS), "+Inf")]
 
 
 def _failures(c: Context) -> Samples:
@@ -200,8 +199,22 @@ def _medians(values: list[Any], *windows: tuple[int, Labels]) -> Samples:
     return [("", labels, median(values[-size:])) for size, labels in windows]
 
 
+_STREAK_LABELS: list[Labels] = [(("runs", str(length)),) for length in STREAKS]
 _W_DURATION = _window(3, 10, 100)
 _W_QUALITY = _window(3, 10)
+
+
+def _streaks(c: Context) -> Samples:
+    return [("_total", labels, n) for labels, n in zip(_STREAK_LABELS, c.state.streaks, strict=True)]
+
+
+def _deviation(values: list[Any]) -> Samples:
+    """Median absolute deviation over median: the usual spread, unmoved by outliers."""
+    newest = values[-100:]
+    usual = median(newest) if len(newest) >= 5 else 0
+    if not usual:
+        return ()
+    return [("", _W100, median(abs(value - usual) for value in newest) / usual)]
 
 
 def _failure_info(c: Context) -> Samples:
@@ -271,6 +284,8 @@ FAMILIES: tuple[Family, ...] = (
         ("_total", labels, n) for labels, n in zip(_KIND_LABELS, c.state.records, strict=True)]),
     _counter("bytes", "Bytes collected.", lambda c: c.state.bytes),
     _counter("retries", "Retried runs and upstream requests.", lambda c: c.state.retries),
+    Family("collection_failure_streaks", "counter",
+           "Streaks of bad runs that reached this many runs.", _streaks),
     Family("collection_sli_events", "counter", "Runs judged, by SLI.", _sli_events),
     Family("collection_sli_errors", "counter", "Runs that missed the target.", _sli_errors),
     Family("collection_incidents", "counter", "Incidents that ended.", lambda c: [
@@ -306,6 +321,12 @@ FAMILIES: tuple[Family, ...] = (
            lambda c: _medians(c.state.durations, *_W_DURATION)),
     Family("collection_window_records", "gauge", "Median records of good runs.",
            lambda c: _medians(c.state.volumes, *_W_DURATION)),
+    Family("collection_window_duration_deviation_ratio", "gauge",
+           "Median absolute deviation of durations over their median.",
+           lambda c: _deviation(c.state.durations)),
+    Family("collection_window_records_deviation_ratio", "gauge",
+           "Median absolute deviation of records over their median.",
+           lambda c: _deviation(c.state.volumes)),
     Family("collection_window_quality_ratio", "gauge", "Median quality of good runs.",
            lambda c: _medians(c.state.qualities, *_W_QUALITY)),
     _gauge("running_runs", "Runs under way.", lambda c: len(c.state.running)),

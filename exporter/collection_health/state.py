@@ -8,6 +8,7 @@ CONTROLS = ("paused", "maintenance", "acknowledged")
 # Few, useful buckets: pollers, ordinary jobs, long loads.
 DURATION_BUCKETS = (1.0, 10.0, 60.0, 600.0, 3600.0)
 WINDOW = 100  # runs that are remembered; the longest window
+STREAKS = (1, 2, 3, 8)  # lengths at which a streak of bad runs is counted
 STARTS = 24  # run times kept for inferring an interval
 
 GOOD, BAD, PARTIAL = 0, 1, 2  # codes in `CollectorState.outcomes`
@@ -77,6 +78,9 @@ class CollectorState(Struct):
     missed_until: float = 0.0  # newest scheduled time written off as missed
 
     consecutive_failures: int = 0
+    streaks: list[int] = field(
+        default_factory=lambda: [0] * len(STREAKS)
+    )  # streaks of bad runs that reached each length
     failing_since: float = 0.0  # first bad run of the open incident
     failure_reason: str = ""
     failure_stage: str = ""
