@@ -6,6 +6,7 @@ path) and is otherwise pure: the same events in the same order give the same sta
 
 from bisect import bisect_left
 from datetime import datetime
+from typing import Any
 
 from collection_health.events import (
     BreakGlass,
@@ -16,6 +17,7 @@ from collection_health.events import (
     Outcome,
     ProbeResult,
     Quality,
+    Records,
     Recovery,
     Registered,
 )
@@ -26,7 +28,6 @@ from collection_health.state import (
     GOOD,
     PARTIAL,
     STARTS,
-    STREAKS,
     WINDOW,
     CollectorState,
     ControlState,
@@ -35,6 +36,7 @@ from collection_health.state import (
 )
 
 AVAILABILITY, LATENCY, FRESHNESS, QUALITY, VOLUME = range(5)
+_CODES = {"success": GOOD, "partial": PARTIAL, "failure": BAD, "aborted": BAD}
 MAX_RUNNING = 100  # open runs remembered a collector; the oldest is forgotten first
 
 
@@ -90,9 +92,7 @@ def collector_of(event: Event) -> str | None:
     return None
 
 
-def _outcome(
-    state: CollectorState, event: Outcome, config: CollectorConfig, position: int
-) -> None:
+def _outcome(state: CollectorState, event: Outcome, config: CollectorConfig, position: int) -> None:
     at: float = event.at  # type: ignore[assignment]  # set by prepare before anything is recorded
     if not state.first_seen:
         state.first_seen = at
@@ -102,58 +102,45 @@ def _outcome(
         if state.version:
             state.version_changed = at
         state.version = event.version
-    kind = event.outcome
-    if kind == "started":
+    if event.outcome == "started":
         _start(state, event, at)
-        return
-    if event.reason == "missed":
+    elif event.reason == "missed":
         _missed(state, event, at)
-        return
-    late_end = _close(state, event)
+    else:
+        _end(state, event, config, at, position)
+
+
+def _end(
+    state: CollectorState, event: Outcome, config: CollectorConfig, at: float, position: int
+) -> None:
+    """A run ended. ``counted``: not already counted as an overrun; ``current``: it is news."""
+    counted = not _close(state, event)
     backfill = event.scheduled_for is not None and _is_backfill(state, event, at, config)
     current = at >= state.last_run and not backfill
-    positions = state.positions
-    positions.append(position)
-    if len(positions) >= 2 * WINDOW:
-        del positions[:-WINDOW]
+    _push(state.positions, position)
+    kind = event.outcome
     if kind == "skipped":
         state.skips += 1
         if current:
             state.last_run = at
         return
-    if not late_end:
+    if counted:
         state.runs += 1
         state.sli_events[AVAILABILITY] += 1
     _count_content(state, event)
-    slo = config.slo
-    if slo.freshness is not None and state.last_success and not backfill:
-        state.sli_events[FRESHNESS] += 1
-        if at - state.last_success > slo.freshness:
-            state.sli_errors[FRESHNESS] += 1
-    if kind == "success" or kind == "partial":
-        _good(state, event, config, at, current)
-        code = GOOD if kind == "success" else PARTIAL
-        if code == PARTIAL:
-            state.partials += 1
+    if config.slo.freshness is not None and state.last_success and not backfill:
+        _judge(state, FRESHNESS, at - state.last_success <= config.slo.freshness)
+    code = _CODES[kind]
+    if code == BAD:
+        _bad(state, event, at, counted, current)
     else:
-        code = BAD
-        reason = event.reason or "unknown"
-        if not late_end:
-            state.failures[reason] = state.failures.get(reason, 0) + 1
-            state.sli_errors[AVAILABILITY] += 1
-        if current:
-            _bad(state, event, reason, at)
+        state.partials += code == PARTIAL
+        _good(state, event, config, at, current)
     if current:
         state.last_run = at
-        run_times = state.run_times
-        run_times.append(at)
-        if len(run_times) > 2 * STARTS:
-            del run_times[:-STARTS]
-    if not backfill and not late_end:
-        outcomes = state.outcomes
-        outcomes.append(code)
-        if len(outcomes) >= 2 * WINDOW:
-            del outcomes[:-WINDOW]
+        _push(state.run_times, at, STARTS)
+    if counted and not backfill:
+        _push(state.outcomes, code)
 
 
 def _start(state: CollectorState, event: Outcome, at: float) -> None:
@@ -161,8 +148,7 @@ def _start(state: CollectorState, event: Outcome, at: float) -> None:
     running[event.run_id or ""] = at
     if len(running) > MAX_RUNNING:
         del running[min(running, key=running.__getitem__)]
-    if at > state.last_started:
-        state.last_started = at
+    state.last_started = max(state.last_started, at)
 
 
 def _close(state: CollectorState, event: Outcome) -> bool:
@@ -189,9 +175,7 @@ def _close(state: CollectorState, event: Outcome) -> bool:
     return False
 
 
-def _is_backfill(
-    state: CollectorState, event: Outcome, at: float, config: CollectorConfig
-) -> bool:
+def _is_backfill(state: CollectorState, event: Outcome, at: float, config: CollectorConfig) -> bool:
     """Whether the run filled an old slot: such data is not news.
 
     Older than a slot already seen, or more than two intervals behind its own end.
@@ -219,19 +203,12 @@ def _count_content(state: CollectorState, event: Outcome) -> None:
     if duration is not None:
         state.duration_buckets[bisect_left(DURATION_BUCKETS, duration)] += 1
         state.duration_sum += duration
-    records = event.records
-    if records is not None:
-        totals = state.records
-        for index, count in enumerate(
-            (records.expected, records.collected, records.written, records.rejected,
-             records.duplicate)
-        ):  # fmt: skip
-            if count:
-                totals[index] += count
-    if event.bytes:
+    if event.records is not None:
+        _count_records(state.records, event.records)
+    if event.bytes is not None:
         state.bytes += event.bytes
-    if event.requests is not None and event.requests.retried:
-        state.retries += event.requests.retried
+    if event.requests is not None:
+        state.retries += event.requests.retried or 0
     if event.attempt is not None and event.attempt > 1:
         state.retries += 1
     if event.quota is not None:
@@ -244,6 +221,21 @@ def _count_content(state: CollectorState, event: Outcome) -> None:
         state.credential_expires_at = event.credential_expires_at.timestamp()
 
 
+def _count_records(totals: list[int], records: Records) -> None:
+    """Add to the totals, which are in the order of `RECORD_KINDS`."""
+    totals[0] += records.expected or 0
+    totals[1] += records.collected or 0
+    totals[2] += records.written or 0
+    totals[3] += records.rejected or 0
+    totals[4] += records.duplicate or 0
+
+
+def _judge(state: CollectorState, sli: int, good: bool) -> None:
+    state.sli_events[sli] += 1
+    if not good:
+        state.sli_errors[sli] += 1
+
+
 def _good(
     state: CollectorState, event: Outcome, config: CollectorConfig, at: float, current: bool
 ) -> None:
@@ -252,34 +244,37 @@ def _good(
     if duration is not None:
         _push(state.durations, duration)
         if slo.latency is not None:
-            state.sli_events[LATENCY] += 1
-            if duration > slo.latency:
-                state.sli_errors[LATENCY] += 1
+            _judge(state, LATENCY, duration <= slo.latency)
     records = event.records
     collected = None
     if records is not None:
         collected = records.collected if records.collected is not None else records.written
-    if collected is not None and current:
-        _push(state.volumes, collected)
     if slo.min_records is not None:
-        state.sli_events[VOLUME] += 1
-        if (collected or 0) < slo.min_records:
-            state.sli_errors[VOLUME] += 1
+        _judge(state, VOLUME, (collected or 0) >= slo.min_records)
     quality = quality_score(event)
     if quality is not None:
         _push(state.qualities, quality)
         if slo.quality is not None:
-            state.sli_events[QUALITY] += 1
-            if quality < slo.quality:
-                state.sli_errors[QUALITY] += 1
+            _judge(state, QUALITY, quality >= slo.quality)
     if event.data_time is not None:
         state.newest_data = max(state.newest_data, event.data_time.timestamp())
-    if not current:
-        return
+    if current:
+        _show(state, at, duration, collected, quality)
+
+
+def _show(
+    state: CollectorState,
+    at: float,
+    duration: float | None,
+    collected: int | None,
+    quality: float | None,
+) -> None:
+    """A good run that is news: it becomes the last run and ends the incident."""
     if duration is not None:
         state.last_duration = duration
     if collected is not None:
         state.last_records = collected
+        _push(state.volumes, collected)
     if quality is not None:
         state.last_quality = quality
     state.last_success = at
@@ -288,11 +283,15 @@ def _good(
         _end_incident(state, at)
 
 
-def _bad(state: CollectorState, event: Outcome, reason: str, at: float) -> None:
+def _bad(state: CollectorState, event: Outcome, at: float, counted: bool, current: bool) -> None:
+    reason = event.reason or "unknown"
+    if counted:
+        state.failures[reason] = state.failures.get(reason, 0) + 1
+        state.sli_errors[AVAILABILITY] += 1
+    if not current:
+        return
     state.last_failure = at
     state.consecutive_failures += 1
-    if state.consecutive_failures in STREAKS:
-        state.streaks[STREAKS.index(state.consecutive_failures)] += 1
     state.failure_reason = reason
     state.failure_stage = event.stage or ""
     state.failure_message = _message(event.error)
@@ -370,10 +369,11 @@ def quality_score(event: Outcome) -> float | None:
     return None
 
 
-def _push(values: list[float] | list[int], value: float) -> None:
-    values.append(value)  # type: ignore[arg-type]  # an int list only ever gets ints
-    if len(values) >= 2 * WINDOW:
-        del values[:-WINDOW]
+def _push(values: list[Any], value: float, keep: int = WINDOW) -> None:
+    """Append; trim only now and then, because trimming moves the whole list."""
+    values.append(value)
+    if len(values) >= 2 * keep:
+        del values[:-keep]
 
 
 def _seconds(instant: datetime | None) -> float:

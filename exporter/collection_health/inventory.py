@@ -13,8 +13,7 @@ import yaml
 from msgspec import Meta, Struct, field
 
 from collection_health.events import NAME_PATTERN, Ratio, valid_name
-from collection_health.schedule import Cron, Every, Schedule
-from collection_health.state import SLIS
+from collection_health.schedule import STREAMING_INTERVAL, Cron, Every, Schedule
 
 DEFAULT_AVAILABILITY = 0.99
 DEFAULT_OBJECTIVE = 0.95  # share of runs that must meet a latency, freshness, … target
@@ -34,7 +33,9 @@ def parse_duration(value: object) -> Duration:
         return Duration(value)
     match = _DURATION.match(value) if isinstance(value, str) and value else None
     if match is None:
-        raise ValueError(f"{value!r} is not a duration; allowed: seconds or text like 90s 15m 1h 1d")
+        raise ValueError(
+            f"{value!r} is not a duration; allowed: seconds or text like 90s 15m 1h 1d"
+        )
     parts = zip(match.groups(), _UNITS, strict=True)
     return Duration(sum(float(count) * unit for count, unit in parts if count))
 
@@ -44,7 +45,7 @@ Tier = Annotated[int, Meta(ge=1, le=3)]
 Positive = Annotated[float, Meta(ge=0)]
 
 
-class Strict(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class Strict(Struct, forbid_unknown_fields=True, kw_only=True):
     """Base of everything in the file: a misspelt key is an error, not a silent default."""
 
 
@@ -298,11 +299,11 @@ def parse(text: str, path: Path | None = None) -> Inventory:
         return _checked(Inventory(_validated(file), path))
     except msgspec.ValidationError as error:
         raise InventoryError(_located(str(error), root, name)) from error
-    except _Problem as problem:
+    except _ValueProblemError as problem:
         raise InventoryError(_at(problem.path, problem.text, root, name)) from problem
 
 
-class _Problem(Exception):
+class _ValueProblemError(Exception):
     """A value that is well-formed and wrong; ``path`` leads to it."""
 
     def __init__(self, path: str, text: str) -> None:
@@ -320,8 +321,6 @@ def _schedule(cadence: Cadence | None, timezone: str) -> Schedule | None:
     if cadence is None:
         return None
     if cadence.streaming:
-        from collection_health.schedule import STREAMING_INTERVAL
-
         return Every(float(cadence.every or STREAMING_INTERVAL), streaming=True)
     if cadence.every is not None:
         return Every(float(cadence.every))
@@ -337,14 +336,17 @@ def _validated(file: File) -> File:
     for index, entry in enumerate(file.collectors):
         at = f"collectors[{index}]"
         if entry.name in seen:
-            raise _Problem(f"{at}.name", f"{entry.name!r} is already collectors[{seen[entry.name]}]")
+            first = f"collectors[{seen[entry.name]}]"
+            raise _ValueProblemError(f"{at}.name", f"{entry.name!r} is already {first}")
         seen[entry.name] = index
         _check_cadence(entry.schedule, f"{at}.schedule", file.defaults.timezone)
         for protocol, given in entry.aliases.items():
             for alias in [given] if isinstance(given, str) else given:
                 owner = aliases.setdefault((protocol, alias), entry.name)
                 if owner != entry.name:
-                    raise _Problem(f"{at}.aliases.{protocol}", f"{alias!r} already names {owner!r}")
+                    raise _ValueProblemError(
+                        f"{at}.aliases.{protocol}", f"{alias!r} already names {owner!r}"
+                    )
         _check_recovery(entry.recovery, f"{at}.recovery", file.actions)
         _check_probes(entry.probes, f"{at}.probes")
     for name, dependency in file.dependencies.items():
@@ -353,11 +355,15 @@ def _validated(file: File) -> File:
             _check_probes(dependency.probes, f"dependencies.{name}.probes")
     for name, action in file.actions.items():
         if (action.http is None) == (action.command is None):
-            raise _Problem(f"actions.{name}", "needs exactly one of http and command")
+            raise _ValueProblemError(f"actions.{name}", "needs exactly one of http and command")
         if action.command is not None and not action.command:
-            raise _Problem(f"actions.{name}.command", "empty; allowed: a list of words (argv)")
+            raise _ValueProblemError(
+                f"actions.{name}.command", "empty; allowed: a list of words (argv)"
+            )
         if action.http is not None and (action.http.url is None) == (action.http.url_file is None):
-            raise _Problem(f"actions.{name}.http", "needs exactly one of url and url_file")
+            raise _ValueProblemError(
+                f"actions.{name}.http", "needs exactly one of url and url_file"
+            )
     return file
 
 
@@ -365,15 +371,15 @@ def _check_cadence(cadence: Cadence | None, path: str, timezone: str) -> None:
     if cadence is None:
         return
     if cadence.cron is not None and (cadence.every is not None or cadence.streaming):
-        raise _Problem(path, "cron stands alone; allowed: one of every, cron, streaming")
+        raise _ValueProblemError(path, "cron stands alone; allowed: one of every, cron, streaming")
     if cadence.cron is None and cadence.every is None and not cadence.streaming:
-        raise _Problem(path, "empty; allowed: one of every, cron, streaming")
+        raise _ValueProblemError(path, "empty; allowed: one of every, cron, streaming")
     if cadence.every is not None and cadence.every < 1:
-        raise _Problem(f"{path}.every", "shorter than a second; allowed: 1s and more")
+        raise _ValueProblemError(f"{path}.every", "shorter than a second; allowed: 1s and more")
     try:
         _schedule(cadence, timezone)
     except ValueError as error:
-        raise _Problem(f"{path}.{'timezone' if 'time zone' in str(error) else 'cron'}",
+        raise _ValueProblemError(f"{path}.{'timezone' if 'time zone' in str(error) else 'cron'}",
                        str(error)) from error  # fmt: skip
 
 
@@ -381,23 +387,23 @@ def _check_probes(probes: list[Probe], path: str) -> None:
     names: set[str] = set()
     for index, probe in enumerate(probes):
         if (probe.url is None) == (probe.url_file is None):
-            raise _Problem(f"{path}[{index}]", "needs exactly one of url and url_file")
+            raise _ValueProblemError(f"{path}[{index}]", "needs exactly one of url and url_file")
         name = probe.name or probe.type
         if name in names:
-            raise _Problem(f"{path}[{index}]", f"a second probe called {name!r}: give it a name")
+            raise _ValueProblemError(
+                f"{path}[{index}]", f"a second probe called {name!r}: give it a name"
+            )
         names.add(name)
 
 
-def _check_recovery(
-    recovery: RecoveryConfig | None, path: str, actions: dict[str, Action]
-) -> None:
+def _check_recovery(recovery: RecoveryConfig | None, path: str, actions: dict[str, Action]) -> None:
     if recovery is None:
         return
     for kind in ("steps", "on_prediction"):
         for index, step in enumerate(getattr(recovery, kind)):
             if step.action not in actions:
                 allowed = ", ".join(sorted(actions)) or "none is declared under actions"
-                raise _Problem(
+                raise _ValueProblemError(
                     f"{path}.{kind}[{index}].action", f"{step.action!r}; allowed: {allowed}"
                 )
 

@@ -43,11 +43,11 @@ class LedgerError(Exception):
     """The ledger cannot be opened: in use, newer than this program, or damaged."""
 
 
-class StorageUnavailable(Exception):
+class StorageUnavailable(Exception):  # noqa: N818  # read as a state, as http.HTTPStatus does
     """The commit failed (disk full, I/O error): nothing of the request was recorded."""
 
 
-class Overloaded(Exception):
+class Overloaded(Exception):  # noqa: N818
     """Too many events wait for their commit; try again shortly."""
 
 
@@ -85,7 +85,7 @@ class Ledger:
         self._thread: threading.Thread | None = None
         self._lock_file: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._on_commit: OnCommit = lambda events, position: None
+        self._on_commit: OnCommit | None = None
         self._metrics(registry or CollectorRegistry())
 
     def _metrics(self, registry: CollectorRegistry) -> None:
@@ -112,7 +112,7 @@ class Ledger:
         total = 0
         for suffix in ("", "-wal"):
             try:
-                total += os.stat(f"{self.path}{suffix}").st_size
+                total += Path(f"{self.path}{suffix}").stat().st_size
             except OSError:
                 continue
         return float(total)
@@ -224,8 +224,7 @@ class Ledger:
         """
         if self._queued + len(events) > self._max_queue:
             raise Overloaded(f"{self._queued} events wait for their commit")
-        assert self._loop is not None
-        waiter = self._loop.create_future()
+        waiter = asyncio.get_running_loop().create_future()
         with self._lock:
             group = self._group
             first = not group.waiters
@@ -285,8 +284,8 @@ class Ledger:
                 self.writable = True
                 self._commit_seconds.observe(time.perf_counter() - started)
                 self._events.inc(len(group.events))
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._finish, group, position, problem)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._finish, group, position, problem)
 
     def _insert(self, connection: sqlite3.Connection, events: list[Event]) -> int:
         now = time.time()
@@ -305,7 +304,7 @@ class Ledger:
 
     def _finish(self, group: _Group, position: int, problem: StorageUnavailable | None) -> None:
         self._queued -= len(group.events)
-        if problem is None and group.events:
+        if problem is None and group.events and self._on_commit is not None:
             first = position - (len(group.events) - 1) // MAX_GROUP
             for row, start in enumerate(range(0, len(group.events), MAX_GROUP)):
                 self._on_commit(group.events[start : start + MAX_GROUP], first + row)
@@ -374,7 +373,9 @@ def prune(oldest: float, max_bytes: int) -> Job:
     ``max_bytes``, the oldest tenth; never what no snapshot holds yet. Freed pages are reused."""
 
     def job(connection: sqlite3.Connection) -> None:
-        row = connection.execute("SELECT value FROM meta WHERE key = 'snapshot_position'").fetchone()
+        row = connection.execute(
+            "SELECT value FROM meta WHERE key = 'snapshot_position'"
+        ).fetchone()
         saved = row[0] if row else 0
         connection.execute(
             "DELETE FROM events WHERE position <= ? AND received_at < ?", (saved, oldest)
@@ -384,7 +385,9 @@ def prune(oldest: float, max_bytes: int) -> Job:
             for name in ("page_count", "freelist_count", "page_size")
         )
         if max_bytes and (pages - free) * size > max_bytes:
-            first, last = connection.execute("SELECT min(position), max(position) FROM events").fetchone()
+            first, last = connection.execute(
+                "SELECT min(position), max(position) FROM events"
+            ).fetchone()
             cut = min(saved, first + (last - first) // 10)
             connection.execute("DELETE FROM events WHERE position <= ?", (cut,))
 

@@ -8,6 +8,7 @@ renders again only what changed, because an unchanged fleet is the usual one.
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -107,10 +108,6 @@ def _counter(name: str, text: str, get: Callable[[Context], float]) -> Family:
     return Family(f"collection_{name}", "counter", text, lambda c: (("_total", (), get(c)),))
 
 
-def _labelled(kind: str, label: str, values: Iterable[str]) -> list[Labels]:
-    return [((label, value),) for value in values]
-
-
 _REASON_LABELS = {reason: (("reason", reason),) for reason in ALL_REASONS}
 _KIND_LABELS = [(("kind", kind),) for kind in RECORD_KINDS]
 _SLI_LABELS = [(("sli", sli),) for sli in SLIS]
@@ -181,7 +178,7 @@ def _window_failures(c: Context) -> Samples:
 
 def _flips(outcomes: list[int]) -> int:
     bad = [code == BAD for code in outcomes]
-    return sum(a != b for a, b in zip(bad, bad[1:], strict=False))
+    return sum(a != b for a, b in pairwise(bad))
 
 
 def _window_transitions(c: Context) -> Samples:
@@ -205,7 +202,9 @@ _W_QUALITY = _window(3, 10)
 
 
 def _streaks(c: Context) -> Samples:
-    return [("_total", labels, n) for labels, n in zip(_STREAK_LABELS, c.state.streaks, strict=True)]
+    return [
+        ("_total", labels, n) for labels, n in zip(_STREAK_LABELS, c.state.streaks, strict=True)
+    ]
 
 
 def _deviation(values: list[Any]) -> Samples:

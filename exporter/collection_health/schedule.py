@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from statistics import median
 from zoneinfo import ZoneInfo
 
@@ -30,6 +31,7 @@ class Every(Schedule):
         self.streaming = streaming
 
     def next_after(self, moment: float) -> float:
+        """One interval later."""
         return moment + self.interval
 
 
@@ -53,6 +55,7 @@ class Cron(Schedule):
         self.interval = self._typical_interval()
 
     def next_after(self, moment: float) -> float:
+        """The next slot; infinity when there is none."""
         asked, answer = self._slot
         if asked <= moment < answer:
             return answer
@@ -73,7 +76,7 @@ class Cron(Schedule):
             times.append(slot.timestamp())
             if len(times) > 60:
                 break
-        gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(times)]
         return max(gaps, default=86400.0 * 366)
 
 
@@ -84,7 +87,7 @@ def infer(run_times: Sequence[float]) -> tuple[float, float] | None:
     over median) and grows with their number.
     """
     ordered = sorted(run_times)
-    gaps = [later - earlier for earlier, later in zip(ordered, ordered[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(ordered)]
     gaps = [gap for gap in gaps if gap > 0]
     if len(gaps) < 2:
         return None

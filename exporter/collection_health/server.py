@@ -28,7 +28,7 @@ from collection_health.pipeline import Pipeline
 log = logging.getLogger(__name__)
 
 PIPELINE = web.AppKey("pipeline", Pipeline)
-RELOADER = web.AppKey("reloader", "Reloader")
+RELOADER: web.AppKey["Reloader"] = web.AppKey("reloader")
 ARGS = web.AppKey("args", argparse.Namespace)
 
 MAX_BODY = 4 * 2**20  # bytes of a request body after decompression
@@ -61,9 +61,11 @@ async def read_body(request: web.Request, limit: int = MAX_BODY) -> bytes:
         raise _too_large(limit)
     try:
         if request.content_length is not None and "Content-Encoding" not in request.headers:
-            return await request.content.read(request.content_length) if (
-                request.content_length <= 65536
-            ) else await _read_chunks(request, limit)
+            return (
+                await request.content.read(request.content_length)
+                if (request.content_length <= 65536)
+                else await _read_chunks(request, limit)
+            )
         return await _read_chunks(request, limit)
     except (web.HTTPException, asyncio.CancelledError, ConnectionError):
         raise
@@ -98,9 +100,7 @@ def _http_problem(
 ) -> web.HTTPException:
     text = problem(status, title, detail).text
     if kind is web.HTTPRequestEntityTooLarge:
-        return web.HTTPRequestEntityTooLarge(
-            0, text=text, content_type="application/problem+json"
-        )
+        return web.HTTPRequestEntityTooLarge(0, text=text, content_type="application/problem+json")
     return kind(text=text, content_type="application/problem+json")
 
 
@@ -137,9 +137,7 @@ class Reloader:
         return None
 
 
-def build_app(
-    pipeline: Pipeline, reloader: Reloader, args: argparse.Namespace
-) -> web.Application:
+def build_app(pipeline: Pipeline, reloader: Reloader, args: argparse.Namespace) -> web.Application:
     """The application: core routes, then the plug-ins that are not disabled."""
     app = web.Application(client_max_size=MAX_BODY)
     app[PIPELINE], app[RELOADER], app[ARGS] = pipeline, reloader, args
@@ -247,7 +245,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; 1 for a configuration or storage error."""
-    disable_created_metrics()  # a third more series that no rule reads
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a third more series that no rule reads
     logging.basicConfig(
         level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

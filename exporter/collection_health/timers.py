@@ -93,8 +93,8 @@ def _missed(state: CollectorState, config: CollectorConfig, now: float) -> list[
             Outcome(
                 state.name, "failure", event_id=f"missed/{slot:.0f}", scheduled_for=utc(slot),
                 reason="missed", source="exporter", at=slot + patience,
-            )  # fmt: skip
-        )
+            )
+        )  # fmt: skip
         slot = config.schedule.next_after(slot)
     return events
 
