@@ -1,8 +1,7 @@
-"""Exposition: collector states -> metric samples -> Prometheus or OpenMetrics text.
+"""The metric catalogue: collector states -> samples.
 
-`FAMILIES` is the catalogue (exporter/README.md prints it). A family's function gives the
-samples of one collector; `Exposition` keeps the rendered text per collector and family and
-renders again only what changed, because an unchanged fleet is the usual one.
+`FAMILIES` lists every metric a collector has (exporter/README.md prints it); a family's
+function gives the samples of one collector.
 """
 
 import math
@@ -16,7 +15,6 @@ from prometheus_client.core import Metric
 
 from collection_health.inventory import CollectorConfig
 from collection_health.reasons import ALL_REASONS
-from collection_health.schedule import derived_grace, infer
 from collection_health.state import (
     BAD,
     CONTROLS,
@@ -27,6 +25,7 @@ from collection_health.state import (
     STREAKS,
     CollectorState,
 )
+from collection_health.timing import Timing, timing
 
 Labels = tuple[tuple[str, str], ...]
 Sample = tuple[str, Labels, float]  # name suffix, labels beside `collector`, value
@@ -35,45 +34,6 @@ ENDED_BY = ("automatic", "manual", "self")
 RECOVERY_RESULTS = (
     "recovered", "ineffective", "failed", "timed_out", "not_verified", "skipped",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """What the schedule says of one collector; None where nothing is known yet."""
-
-    interval: float | None = None
-    confidence: float = 0.0
-    grace: float = 0.0
-    next_run: float | None = None
-    deadline: float | None = None
-
-
-def timing(state: CollectorState, config: CollectorConfig) -> Timing:
-    """When the next run is expected and when it is overdue.
-
-    Counted from the last sign of life (an end, a skip, a start); the deadline leaves the grace
-    and the usual duration, because many collectors report only their end.
-    """
-    schedule = config.schedule
-    anchor = max(state.last_run, state.last_started, *state.running.values(), 0.0)
-    if schedule is not None:
-        interval, confidence = schedule.interval, 1.0
-        anchor = max(anchor or state.registered_at or state.first_seen, state.resumed_at)
-    else:
-        inferred = infer(state.run_times)
-        if inferred is None:
-            return Timing()
-        interval, confidence = inferred
-    grace = config.grace
-    if grace is None:
-        grace = derived_grace(interval, schedule is not None)
-    if not anchor or (schedule is not None and schedule.streaming):
-        return Timing(interval, confidence, grace)
-    next_run = schedule.next_after(anchor) if schedule is not None else anchor + interval
-    if math.isinf(next_run):
-        return Timing(interval, confidence, grace)
-    usual = 2 * median(state.durations[-100:]) if state.durations else 0.0
-    return Timing(interval, confidence, grace, next_run, next_run + grace + usual)
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,62 +354,6 @@ def samples(
             yield family.name + suffix, collector + labels, float(value)
 
 
-class Exposition:
-    """The collectors' part of ``/metrics``, rendered only for what changed."""
-
-    def __init__(self) -> None:
-        self.deadlines: dict[str, float | None] = {}  # of the collectors that ever reported
-        self._index: dict[str, int] = {}
-        self._chunks: list[list[bytes]] = [[] for _ in FAMILIES]
-        self._label_text: dict[Labels, str] = {}
-        self._headers = {
-            False: [_header(family, open_metrics=False) for family in FAMILIES],
-            True: [_header(family, open_metrics=True) for family in FAMILIES],
-        }
-
-    def update(self, state: CollectorState, config: CollectorConfig, now: float) -> None:
-        """Render one collector again."""
-        index = self._index.setdefault(state.name, len(self._index))
-        if index == len(self._chunks[0]):
-            for chunks in self._chunks:
-                chunks.append(b"")
-        context = Context(state, config, timing(state, config), now)
-        if state.last_run or state.last_started:
-            self.deadlines[state.name] = context.timing.deadline
-        base = f'{{collector="{_escape(state.name)}"'
-        for family, chunks in zip(FAMILIES, self._chunks, strict=True):
-            name = family.name
-            chunks[index] = "".join(
-                f"{name}{suffix}{base}{self._text(labels)}}} {value}\n"
-                for suffix, labels, value in family.samples(context)
-            ).encode()
-
-    def remove(self, name: str) -> None:
-        """Forget one collector's series."""
-        self.deadlines.pop(name, None)
-        index = self._index.get(name)  # its place stays: a collector that left may come back
-        if index is not None:
-            for chunks in self._chunks:
-                chunks[index] = b""
-
-    def render(self, open_metrics: bool) -> bytes:
-        """The text of all collectors, family by family (no ``# EOF``)."""
-        parts: list[bytes] = []
-        for header, chunks in zip(self._headers[open_metrics], self._chunks, strict=True):
-            parts.append(header)
-            parts.extend(chunks)
-        return b"".join(parts)
-
-    def _text(self, labels: Labels) -> str:
-        text = self._label_text.get(labels)
-        if text is None:
-            text = "".join(f',{name}="{_escape(value)}"' for name, value in labels)
-            if len(self._label_text) > 10_000:  # versions and the like come and go
-                self._label_text.clear()
-            self._label_text[labels] = text
-        return text
-
-
 def collect(contexts: Iterable[Context]) -> Iterator[Metric]:
     """The same samples as prometheus-client metric objects (for registries and as an oracle)."""
     known = list(contexts)
@@ -461,16 +365,3 @@ def collect(contexts: Iterable[Context]) -> Iterator[Metric]:
                     family.name + suffix, {"collector": context.state.name, **dict(labels)}, value
                 )
         yield metric
-
-
-def _header(family: Family, open_metrics: bool) -> bytes:
-    name = family.name
-    if family.kind == "counter" and not open_metrics:
-        name += "_total"
-    return f"# HELP {name} {family.help}\n# TYPE {name} {family.kind}\n".encode()
-
-
-def _escape(value: str) -> str:
-    if "\\" in value or '"' in value or "\n" in value:
-        return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
-    return value

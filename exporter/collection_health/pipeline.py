@@ -22,11 +22,13 @@ from collection_health.events import (
     prepare,
     valid_name,
 )
+from collection_health.exposition import Exposition
 from collection_health.fleet import FleetMetrics
 from collection_health.inventory import CollectorConfig, Inventory
 from collection_health.ledger import Ledger, Overloaded, StorageUnavailable
 from collection_health.state import CollectorState, FleetState
 from collection_health.timers import Timers, due
+from collection_health.timing import timing
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ class Pipeline:
         self.fleet = FleetState()
         self.registry = CollectorRegistry()
         self.ledger = Ledger(storage, self.registry)
-        self.exposition = metrics.Exposition()
+        self.exposition = Exposition()
         self.timers = Timers()
         self.shedding = False
         self.ready = False
@@ -318,7 +320,7 @@ class Pipeline:
         now = self.clock()
         for name, state in self.collectors.items():
             config = self.config(name)
-            yield metrics.Context(state, config, metrics.timing(state, config), now)
+            yield metrics.Context(state, config, timing(state, config), now)
 
     # --- the clock ------------------------------------------------------------------------------
 

@@ -21,7 +21,8 @@ from prometheus_client import Gauge, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
 from collection_health import __version__
-from collection_health.inventory import Inventory, InventoryError, load, parse_duration
+from collection_health.inventory import Inventory, InventoryError, load
+from collection_health.inventory_schema import parse_duration
 from collection_health.ledger import LedgerError
 from collection_health.pipeline import Pipeline
 
@@ -35,6 +36,10 @@ MAX_BODY = 4 * 2**20  # bytes of a request body after decompression
 # name -> module; the order is the order of set-up
 PLUGINS = {
     "json": "collection_health.receivers.json",
+    "cloudevents": "collection_health.receivers.cloudevents",
+    "ping": "collection_health.receivers.ping",
+    "openlineage": "collection_health.receivers.openlineage",
+    "pushgateway": "collection_health.receivers.pushgateway",
 }
 
 
@@ -237,6 +242,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--timers.settle", dest="settle", type=parse_duration, default="60s", metavar="DURATION",
         help="after a start, wait this long for late reports before judging missed runs "
         "(default %(default)s)")  # fmt: skip
+    add("--openlineage.count-tasks", dest="openlineage_count_tasks", action="store_true",
+        help="count every OpenLineage run by itself, tasks of a pipeline included")  # fmt: skip
     add("--disable", action="append", default=[], choices=sorted(PLUGINS), metavar="PLUGIN",
         help=f"switch a part off: {', '.join(sorted(PLUGINS))}")  # fmt: skip
     add("--log.level", dest="log_level", default="info",

@@ -9,9 +9,9 @@ from statistics import median
 
 from collection_health.events import Control, Event, Outcome
 from collection_health.inventory import CollectorConfig
-from collection_health.metrics import timing
 from collection_health.schedule import utc
 from collection_health.state import CollectorState
+from collection_health.timing import timing
 
 MAX_CATCH_UP = 1_000  # missed runs of one collector written at once after a long absence
 ABANDONED_AFTER = 86_400.0  # without a declared timeout a run is given up after a day or more

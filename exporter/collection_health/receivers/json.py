@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from aiohttp import web
 
-from collection_health.events import Decoded, decode_json, decode_lines
+from collection_health.decoding import Decoded, decode_json, decode_lines
 from collection_health.pipeline import Overloaded, StorageUnavailable
 from collection_health.server import PIPELINE, problem, read_body, unavailable
 
