@@ -1,0 +1,178 @@
+"""History -> the series that a Prometheus scraping the exporter would have recorded.
+
+Each collector is folded on its own, with the exporter's fold, timers and metric families, and
+sampled on a grid: the value at a grid time is the state after every event up to it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from collection_health import fold, metrics, timers
+from collection_health.backtest.engine import Series
+from collection_health.backtest.remote_write import STALE_BITS, Times
+from collection_health.events import Event, Outcome, Registered
+from collection_health.inventory import CollectorConfig
+from collection_health.timing import timing
+from collection_health.state import CollectorState
+
+TARGET_LABELS = {"job": "collection-health", "instance": "backtest"}
+SUFFIXES = ("", "_total", "_bucket", "_count", "_sum")
+
+
+def metric_names() -> frozenset[str]:
+    """Every metric name that a history can supply."""
+    names = set()
+    for family in metrics.FAMILIES:
+        suffixes = {"counter": ("_total",), "gauge": ("",), "summary": ("_count", "_sum")}.get(
+            family.kind, ("_bucket", "_count", "_sum")
+        )
+        names.update(family.name + suffix for suffix in suffixes)
+    return frozenset(names)
+
+
+def grid(start: float, end: float, step: float) -> Times:
+    """Evaluation times in milliseconds: multiples of ``step`` seconds from just before the first
+    event to just before the last, because nothing is known of what came after it."""
+    step_ms = round(step * 1000)
+    first = int(start * 1000) // step_ms * step_ms
+    return np.arange(first, int(end * 1000) + 1, step_ms, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One collector's series and how many events the exporter itself would have added."""
+
+    series: Sequence[Series]
+    derived: int
+    interval: float | None
+
+
+def replay(
+    outcomes: Sequence[Outcome],
+    config: CollectorConfig,
+    times: Times,
+    wanted: frozenset[str],
+) -> Replayed:
+    """Fold one collector and sample the metrics in ``wanted`` at ``times``.
+
+    ``outcomes`` are in order of event time. A registered collector exists from the first grid
+    time on, another from its first outcome on.
+    """
+    state = CollectorState(config.name)
+    families = [
+        family
+        for family in metrics.FAMILIES
+        if any(family.name + suffix in wanted for suffix in SUFFIXES)
+    ]
+    recorder = _Recorder(config.name, times)
+    step_ms = int(times[1] - times[0])
+    position = 0
+    derived = 0
+    if config.registered:
+        position += 1
+        fold.apply(state, Registered(config.name, float(times[0]) / 1000), config, position)
+        recorder.record(0, _samples(state, config, families, float(times[0]) / 1000))
+    end = float(times[-1]) / 1000
+
+    def slot(moment: float) -> int:
+        return max(0, -((int(times[0]) - round(moment * 1000)) // step_ms))
+
+    def due_until(moment: float) -> Iterator[Event]:
+        while True:
+            check = timers.next_check(state, config)
+            found = timers.due(state, config, check) if check is not None and check <= moment else []
+            if not found:
+                return
+            yield from found
+
+    def events() -> Iterator[Event]:
+        nonlocal derived
+        for outcome in outcomes:
+            for missed in due_until(outcome.at or 0.0):
+                derived += 1
+                yield missed
+            yield outcome
+        for missed in due_until(end):
+            derived += 1
+            yield missed
+
+    for index, together in groupby(events(), key=lambda event: slot(_at(event))):
+        for event in together:
+            position += 1
+            fold.apply(state, event, config, position)
+        if index < len(times):
+            recorder.record(index, _samples(state, config, families, float(times[index]) / 1000))
+    interval = timing(state, config).interval
+    return Replayed([s for s in recorder.series() if s.labels["__name__"] in wanted], derived, interval)
+
+
+def _at(event: Event) -> float:
+    return event.at or 0.0
+
+
+def up(times: Times) -> Series:
+    """``up`` of the exporter's own target: it was always there."""
+    return Series({"__name__": "up", **TARGET_LABELS}, times, np.ones(len(times)))
+
+
+Key = tuple[str, metrics.Labels]
+
+
+def _samples(
+    state: CollectorState,
+    config: CollectorConfig,
+    families: Iterable[metrics.Family],
+    now: float,
+) -> dict[Key, float]:
+    context = metrics.Context(state, config, timing(state, config), now)
+    return {
+        (family.name + suffix, labels): float(value)
+        for family in families
+        for suffix, labels, value in family.samples(context)
+    }
+
+
+class _Recorder:
+    """Change points of one collector's series, expanded to full series at the end."""
+
+    def __init__(self, collector: str, times: Times) -> None:
+        self._labels = {**TARGET_LABELS, "collector": collector}
+        self._times = times
+        self._current: dict[Key, float] = {}
+        self._changes: dict[Key, tuple[list[int], list[float]]] = {}
+
+    def record(self, index: int, samples: dict[Key, float]) -> None:
+        """What is exposed from grid index ``index`` on; series that are gone go stale."""
+        current, changes = self._current, self._changes
+        for key, value in samples.items():
+            if current.get(key) != value:
+                at, values = changes.setdefault(key, ([], []))
+                at.append(index)
+                values.append(value)
+        if len(samples) < len(current) or current.keys() - samples.keys():
+            for key in current.keys() - samples.keys():
+                at, values = changes[key]
+                at.append(index)
+                values.append(np.nan)
+        self._current = samples
+
+    def series(self) -> Iterator[Series]:
+        """Full series with one sample a grid time, ended by a stale marker where they end."""
+        total = len(self._times)
+        for (name, labels), (at, values) in self._changes.items():
+            starts = np.array(at, dtype=np.int64)
+            lengths = np.diff(np.append(starts, total))
+            points = np.array(values)
+            gone = np.isnan(points)
+            points.view(np.uint64)[gone] = STALE_BITS
+            held = np.repeat(np.arange(len(starts)), lengths)
+            offsets = np.arange(starts[0], total)
+            kept = ~gone[held] | np.isin(offsets, starts)  # one marker, then nothing
+            yield Series(
+                {"__name__": name, **self._labels, **dict(labels)},
+                self._times[offsets[kept]],
+                points[held[kept]],
+            )
