@@ -116,7 +116,7 @@ def parse(text: str, path: Path | None = None) -> Inventory:
         raise InventoryError(f"{name}:1: not valid YAML: {error}") from error
     try:
         file = msgspec.convert(data or {}, File, dec_hook=_decode_duration)
-        return _checked(Inventory(_validated(file), path))
+        return _checked(Inventory(_validated(file, path), path))
     except msgspec.ValidationError as error:
         raise InventoryError(_located(str(error), root, name)) from error
     except _ValueProblemError as problem:
@@ -149,8 +149,9 @@ def _schedule(cadence: Cadence | None, timezone: str) -> Schedule | None:
     return None
 
 
-def _validated(file: File) -> File:
+def _validated(file: File, path: Path | None) -> File:
     """Refuse what types alone cannot: before anything is built from the file."""
+    folder = path.parent if path is not None else Path()
     seen: dict[str, int] = {}
     aliases: dict[tuple[str, str], str] = {}
     for index, entry in enumerate(file.collectors):
@@ -168,11 +169,11 @@ def _validated(file: File) -> File:
                         f"{at}.aliases.{protocol}", f"{alias!r} already names {owner!r}"
                     )
         _check_recovery(entry.recovery, f"{at}.recovery", file.actions)
-        _check_probes(entry.probes, f"{at}.probes")
+        _check_probes(entry.probes, f"{at}.probes", folder)
     for name, dependency in file.dependencies.items():
         if dependency is not None:
             _check_recovery(dependency.recovery, f"dependencies.{name}.recovery", file.actions)
-            _check_probes(dependency.probes, f"dependencies.{name}.probes")
+            _check_probes(dependency.probes, f"dependencies.{name}.probes", folder)
     for name, action in file.actions.items():
         if (action.http is None) == (action.command is None):
             raise _ValueProblemError(f"actions.{name}", "needs exactly one of http and command")
@@ -203,7 +204,12 @@ def _check_cadence(cadence: Cadence | None, path: str, timezone: str) -> None:
                        str(error)) from error  # fmt: skip
 
 
-def _check_probes(probes: list[Probe], path: str) -> None:
+def _check_probes(probes: list[Probe], path: str, folder: Path) -> None:
+    if not probes:
+        return
+    # Imported only for those who have probes: JSON Schema support takes long to load.
+    from collection_health.probes.config import problems
+
     names: set[str] = set()
     for index, probe in enumerate(probes):
         if (probe.url is None) == (probe.url_file is None):
@@ -214,6 +220,8 @@ def _check_probes(probes: list[Probe], path: str) -> None:
                 f"{path}[{index}]", f"a second probe called {name!r}: give it a name"
             )
         names.add(name)
+        for at, text in problems(probe, folder):
+            raise _ValueProblemError(f"{path}[{index}].{at}", text)
 
 
 def _check_recovery(recovery: RecoveryConfig | None, path: str, actions: dict[str, Action]) -> None:

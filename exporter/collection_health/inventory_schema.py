@@ -83,7 +83,8 @@ class Probe(Strict):
     type: Literal["connectivity", "parsing", "schema", "performance"]
     name: str | None = None
     url: str | None = None
-    url_file: str | None = None
+    url_file: str | None = None  # for a URL that holds a secret
+    token_file: str | None = None  # sent as bearer token
     every: Duration = Duration(60)
     timeout: Duration = Duration(10)
     expect: dict[str, Any] = field(default_factory=dict)
