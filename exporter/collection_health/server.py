@@ -20,7 +20,7 @@ from aiohttp import web
 from prometheus_client import Gauge, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
-from collection_health import __version__
+from collection_health import __version__, webconfig
 from collection_health.inventory import Inventory, InventoryError, load
 from collection_health.inventory_schema import parse_duration
 from collection_health.ledger import LedgerError
@@ -33,6 +33,8 @@ RELOADER: web.AppKey["Reloader"] = web.AppKey("reloader")
 ARGS = web.AppKey("args", argparse.Namespace)
 
 MAX_BODY = 4 * 2**20  # bytes of a request body after decompression
+BODY_SECONDS = 30.0  # for a body to arrive
+IDLE_SECONDS = 75.0  # for the headers of the next request to arrive
 # name -> module; the order is the order of set-up
 PLUGINS = {
     "json": "collection_health.receivers.json",
@@ -40,6 +42,7 @@ PLUGINS = {
     "ping": "collection_health.receivers.ping",
     "openlineage": "collection_health.receivers.openlineage",
     "pushgateway": "collection_health.receivers.pushgateway",
+    "probes": "collection_health.probes.plugin",
 }
 
 
@@ -59,21 +62,33 @@ def unavailable(error: Exception) -> web.Response:
     return response
 
 
-async def read_body(request: web.Request, limit: int = MAX_BODY) -> bytes:
-    """The (decompressed) body. Raises a problem as `web.HTTPException`: 413 beyond ``limit``
-    bytes, 400 for a broken content encoding."""
+async def read_body(
+    request: web.Request, limit: int = MAX_BODY, scope: webconfig.Scope = "write"
+) -> bytes:
+    """The (decompressed) body of a request whose sender holds ``scope``.
+
+    Nothing is read from anybody else. Raises a problem as `web.HTTPException`: 401 or 403 for
+    the sender, 413 beyond ``limit`` bytes, 408 when it does not arrive within `BODY_SECONDS`,
+    400 for a broken content encoding.
+    """
+    webconfig.authorize(request, scope)
     if request.content_length is not None and request.content_length > limit:
         raise _too_large(limit)
     try:
-        if request.content_length is not None and "Content-Encoding" not in request.headers:
-            return (
-                await request.content.read(request.content_length)
-                if (request.content_length <= 65536)
-                else await _read_chunks(request, limit)
-            )
-        return await _read_chunks(request, limit)
+        if request.content.is_eof():  # it came with the headers: the usual case, without a timer
+            body = request.content.read_nowait()
+            if len(body) > limit:
+                raise _too_large(limit)
+            return body
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _read_chunks(request, limit)
     except (web.HTTPException, asyncio.CancelledError, ConnectionError):
         raise
+    except TimeoutError:
+        raise _http_problem(
+            web.HTTPRequestTimeout, 408, "body too slow",
+            f"body: did not arrive within {BODY_SECONDS:g} s",
+        ) from None  # fmt: skip
     except Exception as error:  # aiohttp raises several kinds for damaged encodings
         raise _http_problem(
             web.HTTPBadRequest, 400, "malformed body",
@@ -143,9 +158,14 @@ class Reloader:
 
 
 def build_app(pipeline: Pipeline, reloader: Reloader, args: argparse.Namespace) -> web.Application:
-    """The application: core routes, then the plug-ins that are not disabled."""
+    """The application: core routes, then the plug-ins that are not disabled.
+
+    Raises `ConfigError` for web configuration and token files that cannot be used.
+    """
     app = web.Application(client_max_size=MAX_BODY)
     app[PIPELINE], app[RELOADER], app[ARGS] = pipeline, reloader, args
+    host = args.listen.rpartition(":")[0].strip("[]")
+    webconfig.from_arguments(args, [host], pipeline.registry).setup(app)
     app.router.add_get("/", landing_page)
     app.router.add_get("/metrics", expose)
     app.router.add_get("/-/healthy", healthy)
@@ -171,6 +191,7 @@ async def ready(request: web.Request) -> web.Response:
     return web.Response(status=503, text=f"Not ready: {reason}\n")
 
 
+@webconfig.require("control")
 async def reload(request: web.Request) -> web.Response:
     """Read the inventory again; 400 with the reason when it is not usable."""
     error = await request.app[RELOADER].reload()
@@ -246,6 +267,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="count every OpenLineage run by itself, tasks of a pipeline included")  # fmt: skip
     add("--disable", action="append", default=[], choices=sorted(PLUGINS), metavar="PLUGIN",
         help=f"switch a part off: {', '.join(sorted(PLUGINS))}")  # fmt: skip
+    webconfig.add_arguments(parser)
+    for module in PLUGINS.values():
+        add_arguments = getattr(importlib.import_module(module), "add_arguments", None)
+        if add_arguments is not None:
+            add_arguments(parser)
     add("--log.level", dest="log_level", default="info",
         choices=("debug", "info", "warning", "error"))  # fmt: skip
 
@@ -262,6 +288,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"collection-health: {error}", file=sys.stderr)
         return 1
     if args.config_check:
+        problems = webconfig.check(args.web_config_file, args.web_token_file)
+        if problems:
+            print("\n".join(f"collection-health: {text}" for text in problems), file=sys.stderr)
+            return 1
         print(f"{args.config_file}: {len(inventory.registered)} collectors, no problem found")
         return 0
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -300,6 +330,9 @@ async def serve(args: argparse.Namespace, inventory: Inventory) -> int:
         async with _listening(build_app(pipeline, reloader, args), args) as address:
             log.info("listening on %s", address)
             await _until_signalled(reloader)
+    except webconfig.ConfigError as error:
+        print(f"collection-health: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"collection-health: cannot listen on {args.listen}: {error}", file=sys.stderr)
         return 1
@@ -311,10 +344,15 @@ async def serve(args: argparse.Namespace, inventory: Inventory) -> int:
 @contextlib.asynccontextmanager
 async def _listening(app: web.Application, args: argparse.Namespace) -> AsyncIterator[str]:
     host, _, port = args.listen.rpartition(":")
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=False)
+    runner = web.AppRunner(
+        app, access_log=None, handler_cancellation=False, keepalive_timeout=IDLE_SECONDS
+    )
     await runner.setup()
+    context = app[webconfig.SECURITY].ssl_context
     try:
-        site = web.TCPSite(runner, host.strip("[]") or None, int(port), backlog=1024)
+        site = web.TCPSite(
+            runner, host.strip("[]") or None, int(port), ssl_context=context, backlog=1024
+        )
         await site.start()
         yield ", ".join(f"{address[0]}:{address[1]}" for address in runner.addresses)
     finally:

@@ -5,7 +5,7 @@ the envelope: ``collector`` from ``subject``, ``occurred_at`` from ``time``, ``o
 last word of ``type`` (``com.example.collection.failure``). ``source`` and ``id`` together are the
 event's identity, so a redelivery is acknowledged and counted once.
 
-The JSON receiver asks `is_cloudevent` and hands over to `decode`.
+It is a further format of the JSON receiver, which answers as it does for its own.
 """
 
 import base64
@@ -15,14 +15,23 @@ from typing import Any, get_args
 from urllib.parse import unquote
 
 import msgspec
+from aiohttp import web
 
-from collection_health.events import Decoded, Outcome, OutcomeKind, explain
+from collection_health.decoding import Decoded, explain
+from collection_health.events import Outcome, OutcomeKind
+from collection_health.receivers import json
 
 PROTOCOL = "cloudevents"
 _STRUCTURED = "application/cloudevents+json"
 _BATCH = "application/cloudevents-batch+json"
 _REQUIRED = ("id", "source", "type")
 _MAX_ID = 300  # characters of an event_id
+
+
+def setup(app: web.Application) -> None:
+    """Teach the JSON receiver this format; without that receiver there is nothing to teach."""
+    if json.FORMATS in app:
+        app[json.FORMATS].append(json.Format(PROTOCOL, is_cloudevent, decode))
 
 
 def is_cloudevent(headers: Mapping[str, str]) -> bool:

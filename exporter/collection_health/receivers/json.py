@@ -1,6 +1,7 @@
 """``POST /api/v1/outcomes``: one outcome, an array, or NDJSON — the exporter's own protocol."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -15,19 +16,37 @@ _encode = msgspec.json.Encoder().encode
 _ONE_ACCEPTED = b'{"accepted":1,"rejected":0,"errors":[]}'
 
 
+class Format(NamedTuple):
+    """Another shape of body on this route, added by a plug-in; both functions get the headers."""
+
+    protocol: str
+    recognises: Callable[[Mapping[str, str]], bool]
+    decode: Callable[[Mapping[str, str], bytes], Decoded]
+
+
+FORMATS = web.AppKey("formats", list[Format])
+
+
 def setup(app: web.Application) -> None:
     """Add the route."""
+    app[FORMATS] = []
     app.router.add_post("/api/v1/outcomes", receive)
 
 
 async def receive(request: web.Request) -> web.Response:
     """Record every valid item; answer 200, 207 when some were refused, 400 when all were."""
     body = await read_body(request)
+    protocol = "json"
     try:
-        items = decode(request.content_type, body)
+        for form in request.app[FORMATS]:
+            if form.recognises(request.headers):
+                protocol, items = form.protocol, form.decode(request.headers, body)
+                break
+        else:
+            items = decode(request.content_type, body)
     except ValueError as error:
         return problem(400, "malformed body", str(error))
-    return await submit(request, items, "json")
+    return await submit(request, items, protocol)
 
 
 def decode(content_type: str, body: bytes) -> Decoded:

@@ -15,20 +15,26 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
+from urllib.parse import unquote
 
 from aiohttp import web
 
 from collection_health import reasons
 from collection_health.events import MAX_NAME, MAX_TEXT, Error, Outcome, redact
+from collection_health.pipeline import Overloaded, Pipeline, StorageUnavailable
+from collection_health.server import PIPELINE
+from collection_health.webconfig import authorize
 
 log = logging.getLogger(__name__)
 
 PROTOCOL = "ping"
 BODY_LIMIT = MAX_TEXT  # bytes of a body that are kept: its end, where scripts print errors
 
+_HEADERS = {"Ping-Body-Limit": str(BODY_LIMIT)}
+
 Action = Literal["success", "start", "fail", "log"]
 _ACTIONS: Mapping[str, Action] = {"start": "start", "fail": "fail", "log": "log"}
-_SLUG = re.compile(r"^[^\x00-\x20\x7f]{1,%d}$" % MAX_NAME)
+_SLUG = re.compile(rf"^[^\x00-\x20\x7f]{{1,{MAX_NAME}}}$")
 # The last line of a Python traceback: `package.SomeError: what happened`.
 _EXCEPTION_LINE = re.compile(r"^([A-Za-z_][\w.]{0,150}):(?:\s|$)")
 
@@ -93,3 +99,68 @@ def _exception_name(body: str) -> str | None:
     """The exception's name, where the body ends like a Python traceback does."""
     match = _EXCEPTION_LINE.match(body.rstrip().rpartition("\n")[2])
     return match[1] if match and reasons.from_exception_name(match[1]) else None
+
+
+# --- HTTP ---------------------------------------------------------------------------------------
+
+
+def setup(app: web.Application) -> None:
+    """Add the routes: HEAD, GET and POST, because a cron job uses what it has."""
+    app.router.add_get("/ping/{rest:.+}", receive)  # answers HEAD as well
+    app.router.add_post("/ping/{rest:.+}", receive)
+
+
+async def receive(request: web.Request) -> web.Response:
+    """Record one ping: 200 ``OK``, 201 ``Created`` for a collector's first, else why not."""
+    try:
+        ping = parse_path([unquote(part) for part in request.rel_url.raw_parts[2:]])
+        run_id = _run_id(request.query.get("rid"))
+    except ValueError as error:
+        return _answer(400, str(error))
+    authorize(request, "write", token=ping.key)
+    pipeline = request.app[PIPELINE]
+    collector = pipeline.resolve(PROTOCOL, ping.slug)
+    if collector != ping.slug and ping.slug in pipeline.inventory.registered:
+        return _answer(409, "ambiguous slug")  # the name of one collector, the alias of another
+    known = collector in pipeline.collectors or collector in pipeline.inventory.registered
+    if not known and (request.query.get("create") == "0" or ping.action == "log"):
+        return _answer(404, "not found")
+    body = await _read_end(request)
+    if ping.action == "log":
+        log.info("%s says: %s", collector, redact(body))
+        return _answer(200, "OK")
+    return await _submit(pipeline, to_outcomes(ping, collector, run_id, body), known)
+
+
+async def _submit(pipeline: Pipeline, outcomes: list[Outcome], known: bool) -> web.Response:
+    try:
+        (problem,) = await pipeline.submit(outcomes, PROTOCOL)
+    except (Overloaded, StorageUnavailable) as error:
+        return _answer(503, str(error))
+    if problem is not None:
+        return _answer(400 if known else 404, problem)
+    return _answer(200, "OK") if known else _answer(201, "Created")
+
+
+async def _read_end(request: web.Request) -> str:
+    """The last `BODY_LIMIT` bytes of a body of any size."""
+    end = b""
+    async for chunk in request.content.iter_any():
+        end = (end + chunk)[-BODY_LIMIT:]
+    return end.decode(errors="replace").replace("\0", "")
+
+
+def _run_id(rid: str | None) -> str | None:
+    if rid is None:
+        return None
+    try:
+        return str(uuid.UUID(rid))
+    except ValueError:
+        raise ValueError("invalid uuid format") from None
+
+
+def _answer(status: int, text: str) -> web.Response:
+    headers = {"Ping-Body-Limit": str(BODY_LIMIT)}
+    if status == 503:
+        headers["Retry-After"] = "1"
+    return web.Response(status=status, text=text, headers=headers)

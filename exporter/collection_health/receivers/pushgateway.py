@@ -23,10 +23,14 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
+from aiohttp import web
 from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
 from collection_health.events import Outcome, Records
+from collection_health.pipeline import Overloaded, Pipeline, StorageUnavailable
+from collection_health.server import PIPELINE, read_body
+from collection_health.webconfig import authorize
 
 PROTOCOL = "pushgateway"
 REPEAT_SECONDS = 60.0  # an identical push without any timestamp within this is a retry
@@ -294,3 +298,70 @@ class Repeats:
         if len(self._last) > MAX_GROUPS:
             self._last.popitem(last=False)
         return f"{digest}:{since!r}"
+
+
+# --- HTTP ---------------------------------------------------------------------------------------
+
+REPEATS = web.AppKey("pushgateway_repeats", Repeats)
+_NO_OUTCOME = (
+    "accepted, but no outcome was recorded: the push does not say how the run ended. "
+    "Push <job>_last_success_timestamp_seconds, <job>_success (0 or 1) or <job>_exit_code.\n"
+)
+
+
+def setup(app: web.Application) -> None:
+    """Add the routes of the Pushgateway's API."""
+    app[REPEATS] = Repeats()
+    path = "/metrics/{group:job(?:@base64)?/.+}"
+    app.router.add_put(path, receive)
+    app.router.add_post(path, receive)
+    app.router.add_delete(path, delete)
+
+
+async def receive(request: web.Request) -> web.Response:
+    """Record one push: 200, or 400 with the reason as text, as the Pushgateway answers."""
+    authorize(request, "write")
+    if request.content_type == "application/vnd.google.protobuf":
+        return _refuse("the binary format is not supported: push the text format")
+    body = await read_body(request)
+    pipeline = request.app[PIPELINE]
+    try:
+        job, labels = _group(request)
+        found = facts(parse(body.decode()))
+    except ValueError as error:
+        return _refuse(str(error))
+    name = foreign_name(job, labels)
+    collector = pipeline.resolve(PROTOCOL, name)
+    group = "/".join([name, *(f"{key}={value}" for key, value in sorted(labels.items()))])
+    identity = request.app[REPEATS].identity(group, body, pipeline.clock())
+    outcomes = to_outcomes(found, collector, _last_success(pipeline, collector), identity)
+    if not outcomes:
+        return web.Response(text=_NO_OUTCOME)
+    try:
+        (wrong,) = await pipeline.submit(outcomes, PROTOCOL)
+    except (Overloaded, StorageUnavailable) as error:
+        return web.Response(status=503, text=f"{error}\n", headers={"Retry-After": "1"})
+    return web.Response() if wrong is None else _refuse(wrong)
+
+
+async def delete(request: web.Request) -> web.Response:
+    """202: there is no group to delete; what was recorded stays."""
+    authorize(request, "write")
+    try:
+        _group(request)
+    except ValueError as error:
+        return _refuse(str(error))
+    return web.Response(status=202)
+
+
+def _group(request: web.Request) -> tuple[str, dict[str, str]]:
+    return parse_path("/".join(request.rel_url.raw_parts[2:]))
+
+
+def _last_success(pipeline: Pipeline, collector: str) -> float:
+    state = pipeline.collectors.get(collector)
+    return state.last_success if state is not None and state.source == PROTOCOL else 0.0
+
+
+def _refuse(text: str) -> web.Response:
+    return web.Response(status=400, text=f"{text}\n")
