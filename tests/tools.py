@@ -26,6 +26,8 @@ TOOLS_DIR = Path(__file__).resolve().parents[1] / ".tools"
 # Names that a machine's apt sources may use in place of its codename.
 SUITE_ALIASES = frozenset({"oldstable", "stable", "testing", "unstable", "sid"})
 
+_DATA_DESCRIPTOR = 9
+
 
 class ToolError(Exception):
     """A program is missing or cannot be fetched; the message says what to do."""
@@ -36,7 +38,9 @@ class Tool:
     """Where a program comes from.
 
     `names` are looked up on PATH; `packages` are tried in order (a newer Debian release may have
-    split a program off); `program` is its path inside the package.
+    split a program off); `program` is its path inside the package; `data` a directory whose
+    absolute path is compiled into it; `dependencies` asks for all packages it depends on where a
+    check for missing libraries does not show the need.
     """
 
     names: tuple[str, ...]
@@ -44,17 +48,27 @@ class Tool:
     program: str
     minimum: tuple[int, ...] = ()
     version_flag: str = "--version"
+    data: str = ""
+    dependencies: bool = False
     extras: tuple[str, ...] = ()
 
 
 TOOLS = {
-    "prometheus": Tool(("prometheus",), ("prometheus",), "usr/bin/prometheus", (2, 42)),
+    "prometheus": Tool(
+        ("prometheus",),
+        ("prometheus",),
+        "usr/bin/prometheus",
+        (2, 42),
+        data="/usr/share/prometheus/web",
+        dependencies=True,  # JavaScript of its web pages
+    ),
     "promtool": Tool(("promtool",), ("promtool", "prometheus"), "usr/bin/promtool", (2, 42)),
     "alertmanager": Tool(
         ("alertmanager", "prometheus-alertmanager"),
         ("prometheus-alertmanager",),
         "usr/bin/prometheus-alertmanager",
         (0, 25),
+        data="/usr/share/prometheus/alertmanager",
     ),
     "amtool": Tool(("amtool",), ("prometheus-alertmanager",), "usr/bin/amtool", (0, 25)),
     "jsonnetfmt": Tool(("jsonnetfmt",), ("jsonnet",), "usr/bin/jsonnetfmt", (0, 18)),
@@ -185,11 +199,13 @@ def _fetch(name: str, suite: str) -> Path:
         program = root / known.program
         if not program.exists():
             raise ToolError(f"Debian's package {package} of {suite} holds no {known.program}")
-        if _missing_libraries(program):
+        if known.dependencies or _missing_libraries(program):
             apt.unpack([*apt.missing_dependencies(package), *known.extras], root)
             if missing := _missing_libraries(program, _library_dirs(root)):
                 raise ToolError(f"{name} of {suite} cannot run here: {', '.join(missing)} missing")
-        _install_launcher(launcher, program, root)
+        if known.data:
+            _relocate(program, known.data)
+        _install_launcher(launcher, program, root, known.data)
         launcher.with_name(f".{name}.version").write_text(apt.version(package))
     return launcher
 
@@ -207,21 +223,40 @@ def _missing_libraries(program: Path, library_dirs: Sequence[Path] = ()) -> list
     return re.findall(r"^\s*(\S+) => not found", listed.stdout, re.MULTILINE)
 
 
-def _install_launcher(launcher: Path, program: Path, root: Path) -> None:
-    """A link to the program, or a script that shows it the libraries and fonts beside it."""
+def _relocate(program: Path, data: str) -> None:
+    """Make a program read `data` through a descriptor that its launcher opens.
+
+    Debian compiles absolute data directories into its Prometheus and Alertmanager, which do not
+    start without them. The replacement has the same length, so nothing in the file moves.
+    """
+    replacement = f"/proc/self/fd/{_DATA_DESCRIPTOR}".ljust(len(data), "/")
+    content = program.read_bytes()
+    program.write_bytes(content.replace(data.encode(), replacement.encode()))
+
+
+def _install_launcher(launcher: Path, program: Path, root: Path, data: str) -> None:
+    """A link to the program, or a script that shows it the libraries and data beside it."""
     launcher.parent.mkdir(parents=True, exist_ok=True)
-    if not _missing_libraries(program):
+    lines = []
+    if _missing_libraries(program):
+        search = ":".join(f"$root/{path.relative_to(root)}" for path in _library_dirs(root))
+        lines += [
+            f'export LD_LIBRARY_PATH="{search}" FONTCONFIG_PATH="$root/etc/fonts"',
+            'export XDG_DATA_HOME="$root/usr/share"',
+        ]
+    if data:
+        lines.append(f'exec {_DATA_DESCRIPTOR}<"$root{data}"')
+    if not lines:
         launcher.symlink_to(os.path.relpath(program, launcher.parent))
         return
     here = os.path.relpath(root, launcher.parent)
-    search = ":".join(f"$root/{path.relative_to(root)}" for path in _library_dirs(root))
-    launcher.write_text(
-        "#!/bin/sh\n"
-        f'root=$(cd "$(dirname "$0")/{here}" && pwd)\n'
-        f'export LD_LIBRARY_PATH="{search}" FONTCONFIG_PATH="$root/etc/fonts"\n'
-        'export XDG_DATA_HOME="$root/usr/share"\n'
-        f'exec "$root/{program.relative_to(root)}" "$@"\n'
-    )
+    lines = [
+        "#!/bin/sh",
+        f'root=$(cd "$(dirname "$0")/{here}" && pwd)',
+        *lines,
+        f'exec "$root/{program.relative_to(root)}" "$@"',
+    ]
+    launcher.write_text("\n".join(lines) + "\n")
     launcher.chmod(0o755)
 
 
@@ -306,7 +341,7 @@ class Apt:
         )
 
 
-def _sources_for(suite: str) -> str:
+def _sources_for(suite: str, etc: Path = Path("/etc/apt")) -> str:
     """The machine's own apt sources of its distribution, turned to another release.
 
     Only the release proper is taken, not its updates or security suites. Understands the one-line
@@ -314,7 +349,6 @@ def _sources_for(suite: str) -> str:
     """
     names = SUITE_ALIASES | {host_suite()}
     lines = []
-    etc = Path("/etc/apt")
     for file in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*.list"))]:
         for line in file.read_text().splitlines() if file.exists() else ():
             match = re.match(r"deb\s+(\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s+(.+)", line)

@@ -13,7 +13,7 @@ Generate = Callable[..., int]
 
 @pytest.fixture
 def generate(tmp_path: Path) -> Generate:
-    """Run `generate` on the miniature mixin into `tmp_path / "out"`, with this pack.yml if given."""
+    """Run `generate` on the miniature mixin, with this pack.yml, into `tmp_path / "out"`."""
 
     def run(pack: str | None = None, *options: str) -> int:
         arguments = ["generate", "--sources", str(MIXIN), "--output", str(tmp_path / "out")]

@@ -46,7 +46,7 @@ def test_an_installed_wheel_generates_what_is_committed(
     (wheel,) = distributions.glob("*.whl")
     environment = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-    pip = [environment / "bin/python", "-m", "pip", "install", "--quiet", wheel]
+    pip = [str(environment / "bin/python"), "-m", "pip", "install", "--quiet", str(wheel)]
     subprocess.run(pip, check=True, cwd=tmp_path)
     command = environment / "bin/collection-health"
     subprocess.run([command, "generate", "--output", "monitoring"], check=True, cwd=tmp_path)
