@@ -4,16 +4,22 @@ import argparse
 import sys
 from pathlib import Path
 
+from collection_health import webconfig
 from collection_health.inventory import InventoryError, load
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of ``check``."""
-    parser.add_argument("files", nargs="+", type=Path, metavar="COLLECTORS.YML")
+    parser.add_argument("files", nargs="*", type=Path, metavar="COLLECTORS.YML")
+    webconfig.add_check_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print a line a file; 1 when one of them cannot be used."""
+    web_files = [file for file in (args.web_config_file, args.web_token_file) if file is not None]
+    if not args.files and not web_files:
+        print("nothing to check: name a file", file=sys.stderr)
+        return 2
     failed = False
     for path in args.files:
         try:
@@ -27,4 +33,9 @@ def run(args: argparse.Namespace) -> int:
             f"OK {path}: {len(inventory.registered)} collectors ({silent} without a schedule), "
             f"{len(inventory.dependencies)} dependencies, {len(inventory.actions)} actions"
         )
-    return 1 if failed else 0
+    problems = webconfig.check(args.web_config_file, args.web_token_file)
+    for problem in problems:
+        print(f"FAILED {problem}", file=sys.stderr)
+    if not problems:
+        print("".join(f"OK {file}\n" for file in web_files), end="")
+    return 1 if failed or problems else 0
