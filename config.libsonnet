@@ -32,10 +32,12 @@
     fastInterval: '30s',
     // Levels, deviations, dependency and fleet figures that move in minutes.
     slowInterval: '1m',
-    // Baselines, flake rates and thresholds: they move in hours. Never below 1m at 1,000 collectors.
-    baselineInterval: '5m',
-    // Week-long quantiles and scorecards, the most expensive rules of the pack.
-    longInterval: '15m',
+    // Flake rates, thresholds and expectations: they move in hours. At most 2m, because other rules
+    // read them with Prometheus' five minutes of look-back.
+    baselineInterval: '2m',
+    // Hourly figures, week-long quantiles and scorecards, the most expensive rules of the pack.
+    // Shorter makes them dearer and little better.
+    longInterval: '1h',
 
     // How much history the baselines read. Keep it below the retention of your Prometheus
     // (15 days unless configured); with less history the verdicts are more careful, never wrong.
@@ -95,6 +97,44 @@
       // A run without declared timeout hangs when it takes this many times its usual duration
       // (and is past its deadline).
       hangingFactor: 5,
+    },
+
+    // ---- Latency -----------------------------------------------------------------------------------
+
+    latency: {
+      // Runs before a duration is judged.
+      minRuns: 10,
+      // Slower by less than this factor is never news. Raise it when deployments change durations.
+      minFactor: 1.5,
+      // Durations are taken to vary by at least this much (log scale), however steady they look.
+      minSpread: 0.1,
+      // How far ahead durations are extrapolated towards the timeout.
+      predictionHorizon: '1d',
+    },
+
+    // ---- Volume ------------------------------------------------------------------------------------
+
+    volume: {
+      // Days of history before a volume is judged. Below 8 the first weekend of a new collector is
+      // news to the pack.
+      minHistory: '8d',
+      // A difference by less than this factor is never news.
+      minFactor: 1.5,
+      // Volumes are taken to vary by at least this much (log scale), however steady they look.
+      minSpread: 0.1,
+      // Collectors that usually bring fewer records than this are not judged by volume.
+      minRecords: 10,
+      // Severity of too many records: back-fills and sales days do that, so it is not worth a message.
+      highSeverity: 'info',
+    },
+
+    // ---- Quality -----------------------------------------------------------------------------------
+
+    quality: {
+      // Worse by less than this (ratio 0-1) is never news unless the owner's own target is missed.
+      minDrop: 0.03,
+      // Runs before quality is judged.
+      minRuns: 5,
     },
 
     // ---- Links and labels on alerts -----------------------------------------------------------------
@@ -222,9 +262,9 @@
         warning: { group_wait: '2m', group_interval: '15m', repeat_interval: '24h' },
         // A digest: by team and tier, at most hourly, repeated after four days.
         info: { group_wait: '10m', group_interval: '1h', repeat_interval: '96h' },
-        // The clock of a level already ran in the rules; all that is awaited here are the other
-        // collectors of the same cause. Repeated often: somebody must answer.
-        escalation: { group_wait: '10s', group_interval: '5m', repeat_interval: '30m' },
+        // The clock of a level already ran in the rules; all that is awaited here is what reaches the
+        // same level with it. Repeated often: somebody must answer.
+        escalation: { group_wait: '10s', group_interval: '2m', repeat_interval: '30m' },
         // A machine reads these. It ignores what it is already working on, so repeats are cheap and
         // make up for a webhook lost in a restart.
         recovery: { group_wait: '5s', group_interval: '30s', repeat_interval: '5m' },

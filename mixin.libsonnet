@@ -2,4 +2,5 @@
 // dashboards/ and alertmanager/ folders add.
 (import 'config.libsonnet') +
 (import 'rules/rules.libsonnet') +
-(import 'dashboards/dashboards.libsonnet')
+(import 'dashboards/dashboards.libsonnet') +
+(import 'alertmanager/alertmanager.libsonnet')
