@@ -50,6 +50,13 @@ function(config)
     ownSlow(metric, extra=''):: 'last_over_time(%s[%s])' % [self.ownRule(metric, extra), memory],
     local memory = '%ds' % (2 * seconds(config.longInterval) + 300),
     ownRule(metric, extra=''):: braced(metric, [clusterMatcher, chosen, extra]),
+    // How much a counter grew over a long window. The exporter's counters survive restarts, so a difference
+    // is exact and reads two samples where increase() reads them all; a collector younger than the window
+    // started at 0.
+    grown(metric, window, by='', extra='')::
+      local labels = self.matchers.by + (if by == '' then '' else ', ' + by);
+      local counter(offset) = 'max by (%s) (%s%s)' % [labels, braced(metric, [facts, extra]), offset];
+      '(%s - %s >= 0 or %s)' % [counter(''), counter(' offset ' + window), counter('')],
     teams(expr):: '(%s %s)' % [expr, self.matchers.teams],
     // Alerts of this pack that are firing; shadow alerts are tried out silently and do not count.
     alerts(extra='', kind='kind!=""'):: braced('ALERTS', ['alertstate="firing"', kind, 'shadow=""', clusterMatcher, extra]),

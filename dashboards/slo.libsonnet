@@ -1,0 +1,141 @@
+// What was promised, how much of each promise's error budget is left, and what uses it up.
+function(kit)
+  local q = kit.q;
+  local config = kit.config;
+  local remaining = kit.rule('collector:error_budget:remaining_ratio');
+  local burn(window) = kit.rule('collector:burn_rate:ratio', 'window="%s"' % window);
+  local declare = 'No collector has targets: see slo in collectors.yml';
+  local budget = kit.ratioIsGood(0.0001, 0.25);
+  local worst = config.dashboards.worst;
+  // The period a budget is for.
+  local period = std.get(config, 'sloWindow', '14d');
+  // Good share of all events: a ratio of sums over collectors, never a mean of their ratios.
+  local attained(window) = q('1 - sum by (sli) (%s) / (sum by (sli) (%s) > 0)' % [
+    kit.teams(kit.grown('collection_sli_errors_total', window, 'sli')),
+    kit.teams(kit.grown('collection_sli_events_total', window, 'sli')),
+  ]);
+  // Rows of a table: the smallest budgets.
+  local smallest = 'bottomk(%d, %s)' % [worst, kit.teams(remaining)];
+  local of(expr) = q('%s and on (%%(by)s, sli) %s' % [expr, smallest]);
+
+  kit.new({
+    name: 'slo',
+    title: 'SLOs and error budgets',
+    description: 'What was promised, how much of each error budget is left, and what uses it up.',
+    time: '7d',
+    variables: kit.teamVariables,
+    annotations: kit.fleetAnnotations,
+    rows: [
+      kit.row('', [
+        kit.stat({
+          title: 'Budgets used up',
+          description: 'Promises whose error budget is gone: one more failure breaks them further. Slow down changes to these collectors.',
+          unit: 'short',
+          queries: [kit.query(q(kit.orZero('count(%s <= 0)' % kit.teams(remaining))), 'used up')],
+          thresholds: kit.zeroIsGood(),
+          noValue: declare,
+        }),
+        kit.stat({
+          title: 'Budgets below a quarter',
+          description: 'Promises with less than a quarter of their error budget left.',
+          unit: 'short',
+          queries: [kit.query(q(kit.orZero('count(%s < 0.25 > 0)' % kit.teams(remaining))), 'below a quarter')],
+          thresholds: kit.zeroIsGood('orange'),
+          noValue: declare,
+        }),
+        kit.stat({
+          title: 'Burning now',
+          description: 'Collectors that use their budget faster than they may, by more than chance explains.',
+          unit: 'short',
+          queries: [kit.query(q(kit.orZero('count(count by (%%(by)s) (%s))' % kit.teams(kit.rule('collector:problem:value', 'problem=~"budget_fast|budget_slow"')))), 'burning')],
+          thresholds: kit.zeroIsGood('orange'),
+          noValue: declare,
+        }),
+        kit.stat({
+          title: 'Good events over the time range',
+          description: 'Share of events that met their target, by promise, over all chosen collectors and the time range.',
+          unit: 'percentunit',
+          decimals: 2,
+          width: 12,
+          queries: [kit.instant(attained('$__range'), '{{sli}}')],
+          options: { colorMode: 'none' },
+          noValue: declare,
+        }),
+      ]),
+
+      kit.row('Budgets', [
+        kit.table({
+          title: 'Smallest budgets',
+          description: 'The promises closest to being broken. Burn rate 1 uses the budget up exactly at the end of the period.',
+          height: 10,
+          noValue: declare,
+          sortBy: [{ displayName: 'Budget left', desc: false }],
+          columns: [
+            { title: 'Collector', label: 'collector', links: kit.toCollector(), width: 260 },
+            { title: 'Promise', label: 'sli' },
+            {
+              title: 'Budget left',
+              expr: q(smallest),
+              unit: 'percentunit',
+              decimals: 1,
+              min: 0,
+              max: 1,
+              thresholds: budget,
+              color: 'gauge',
+            },
+            { title: 'Objective', expr: of(kit.rule('collector:slo:objective_ratio')), unit: 'percentunit', decimals: 2 },
+            {
+              title: 'Failed in the period',
+              expr: of('max by (%%(by)s, sli) (%s)' % kit.rule('collector:sli_error:ratio', 'window="%s"' % period)),
+              unit: 'percentunit',
+              decimals: 2,
+            },
+            { title: 'Burn rate 1 h', expr: of('max by (%%(by)s, sli) (%s)' % burn('1h')), decimals: 1, noValue: '–' },
+            { title: 'Burn rate 1 d', expr: of('max by (%%(by)s, sli) (%s)' % burn('1d')), decimals: 1, noValue: '–' },
+          ],
+        }),
+        kit.timeseries({
+          title: 'Smallest budgets over time',
+          description: 'The ten smallest budgets at the end of the time range, and how they got there. A cliff is one outage; a slope is a chronic weakness.',
+          unit: 'percentunit',
+          max: 1,
+          queries: [kit.query(q('%s and on (%%(by)s, sli) bottomk(10, %s)' % [
+            remaining,
+            kit.teams(kit.rule('collector:error_budget:remaining_ratio') + ' @ end()'),
+          ]), '{{collector}} {{sli}}')],
+          thresholds: budget,
+          links: kit.seriesToCollector,
+          noValue: declare,
+        }),
+        kit.timeseries({
+          title: 'Fastest burn',
+          description: 'The ten fastest burn rates over one day. Above 1 the promise breaks before the period ends.',
+          unit: 'short',
+          queries: [kit.query(q('topk(10, %s)' % kit.teams(burn('1d') + ' > 0')), '{{collector}} {{sli}}')],
+          thresholds: kit.steps([[null, 'green'], [1, 'orange']]),
+          links: kit.seriesToCollector,
+          noValue: 'Nothing burned a budget in this time range',
+        }),
+      ]),
+
+      kit.row('Promises of the whole fleet', [
+        kit.timeseries({
+          title: 'Good events by promise',
+          description: 'Share of events that met their target within the day before each point, over all chosen collectors.',
+          unit: 'percentunit',
+          max: 1,
+          custom: { axisSoftMin: 0.9 },
+          maxDataPoints: 200,
+          queries: [kit.query(attained('1d'), '{{sli}}')],
+          noValue: declare,
+        }),
+        kit.bars({
+          title: 'Broken events by promise',
+          description: 'Events per interval that missed their target, by promise.',
+          unit: 'short',
+          queries: [kit.query(q('sum by (sli) (increase(collection_sli_errors_total{%(facts)s}[$__rate_interval]) %(teams)s) > 0'), '{{sli}}')],
+          noValue: 'Every event met its target in this time range',
+        }),
+      ]),
+    ],
+  })
