@@ -42,6 +42,7 @@ PLUGINS = {
     "ping": "collection_health.receivers.ping",
     "openlineage": "collection_health.receivers.openlineage",
     "pushgateway": "collection_health.receivers.pushgateway",
+    "pressure": "collection_health.pressure",
     "probes": "collection_health.probes.plugin",
 }
 

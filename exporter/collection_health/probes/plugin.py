@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
+from collection_health.pressure import sheds
 from collection_health.probes.runner import ProbeRunner
 from collection_health.server import ARGS, PIPELINE
 
@@ -36,7 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def setup(app: web.Application) -> None:
     """Run probes while the application runs; `app[PROBES]` runs them on demand."""
     args = app[ARGS]
-    runner = ProbeRunner(app[PIPELINE], args.probes_concurrency, args.probes_max_cpu_share)
+    runner = ProbeRunner(
+        app[PIPELINE],
+        args.probes_concurrency,
+        args.probes_max_cpu_share,
+        lambda work, amount: sheds(app, work, amount),
+    )
     app[PROBES] = runner
 
     async def background(_: web.Application) -> AsyncIterator[None]:

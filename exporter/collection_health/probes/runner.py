@@ -4,12 +4,11 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct
-from prometheus_client import Counter
 
 from collection_health.events import ProbeResult
 from collection_health.inventory import Inventory
@@ -84,9 +83,17 @@ class ProbeRunner:
     """Runs the probes of the current inventory until stopped."""
 
     def __init__(
-        self, pipeline: Pipeline, concurrency: int = 10, max_cpu_share: float = 0.1
+        self,
+        pipeline: Pipeline,
+        concurrency: int = 10,
+        max_cpu_share: float = 0.1,
+        sheds: Callable[[str, int], bool] = lambda *_: False,
     ) -> None:
-        """At most `concurrency` probes at once, using at most `max_cpu_share` of one core."""
+        """At most `concurrency` probes at once, using at most `max_cpu_share` of one core.
+
+        `sheds("probes", n)` says whether n due probes must be left out under pressure.
+        """
+        self._sheds = sheds
         self._pipeline = pipeline
         self._concurrency = concurrency
         self._budget = Budget(max_cpu_share)
@@ -95,12 +102,6 @@ class ProbeRunner:
         self._tasks: set[asyncio.Task[ProbeResult]] = set()
         self._judge = Judge()
         self._charged = 0.0
-        self._shed = Counter(
-            "collection_health_shed",
-            "Optional work put off under pressure.",
-            ["work"],
-            registry=pipeline.registry,
-        ).labels("probes")
 
     async def run(self) -> None:
         """Run probes when they are due, until cancelled."""
@@ -145,8 +146,7 @@ class ProbeRunner:
         """Start what is due, as far as limits allow; returns seconds until the next look."""
         now = time.monotonic()
         due = sorted((job for job in self._jobs if job.due <= now and not job.running), key=_due)
-        if due and self._pipeline.shedding:
-            self._shed.inc(len(due))
+        if due and self._sheds("probes", len(due)):
             for job in due:
                 job.due = now + _jittered(float(job.probe.every))
             return 1.0
