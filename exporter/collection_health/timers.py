@@ -28,12 +28,8 @@ def due(state: CollectorState, config: CollectorConfig, now: float) -> list[Even
         for name, control in state.controls.items()
         if control.until is not None and control.until <= now
     ]
-    quiet = any(
-        name != "acknowledged" and (control.until is None or control.until > now)
-        for name, control in state.controls.items()
-    )
-    if quiet:
-        return expired
+    if any(name != "acknowledged" for name in state.controls):
+        return expired  # judged again once the end of the pause is folded
     return [*expired, *_overruns(state, config, now), *_missed(state, config, now)]
 
 
