@@ -8,7 +8,7 @@ JSONNET := $(shell find mixin.libsonnet config.libsonnet rules dashboards alertm
 TYPED  := exporter tests/tools.py tests/conftest.py tests/support
 
 .DEFAULT_GOAL := help
-.PHONY: help install tools fmt generate lint drift check-rules test dist clean
+.PHONY: help install tools fmt generate lint drift check-generated test dist clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,14 +34,15 @@ fmt: $(STAMP) ## format Python and jsonnet
 generate: $(STAMP) ## evaluate the jsonnet into {rules,dashboards,alertmanager}/generated
 	$(BIN)/collection-health generate
 
-lint: $(STAMP) check-rules ## ruff, mypy, jsonnet formatting, promtool and amtool checks
+lint: $(STAMP) check-generated ## ruff, mypy, jsonnet formatting, promtool and amtool checks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(wildcard $(TYPED))
 	@$(BIN)/python tests/tools.py run jsonnetfmt --test $(JSONNET)
 
-check-rules: $(STAMP)
-	@$(BIN)/python tests/tools.py run promtool check rules --lint=all --lint-fatal $(wildcard rules/generated/*.yml)
+check-generated: $(STAMP)
+	@$(BIN)/python tests/tools.py run promtool check rules --lint=all --lint-fatal rules/generated/*.yml
+	@$(BIN)/python tests/tools.py run amtool check-config alertmanager/generated/alertmanager.yml
 
 drift: $(STAMP) ## fail when the committed generated files differ from their sources
 	$(BIN)/collection-health generate --check

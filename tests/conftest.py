@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.documents import blocks, documents
 from tests.support.services import Stack
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,3 +25,16 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         yield running
     finally:
         running.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List the commands of the documentation that no test runs, with the reason for each."""
+    left_out = [
+        block for path in documents(ROOT) for block in blocks(path) if block.mark == "not run"
+    ]
+    if left_out:
+        terminalreporter.section("commands in documents that are not run")
+        for block in left_out:
+            terminalreporter.line(
+                f"{block.document.relative_to(ROOT)}:{block.line} {block.argument}"
+            )

@@ -11,6 +11,7 @@ earlier `apt-get update` is needed), and unpacked with `dpkg -x`.
 
 import argparse
 import fcntl
+import functools
 import os
 import re
 import shutil
@@ -191,7 +192,7 @@ def _fetch(name: str, suite: str) -> Path:
     with _lock():
         if launcher.exists():  # another process was faster
             return launcher
-        apt = Apt(suite)
+        apt = _apt(suite)
         package = apt.first_available(known.packages)
         root = TOOLS_DIR / suite / package
         if not root.exists():
@@ -208,6 +209,12 @@ def _fetch(name: str, suite: str) -> Path:
         _install_launcher(launcher, program, root, known.data)
         launcher.with_name(f".{name}.version").write_text(apt.version(package))
     return launcher
+
+
+@functools.cache
+def _apt(suite: str) -> "Apt":
+    """One apt, and so one `apt-get update`, for all programs of a release."""
+    return Apt(suite)
 
 
 def _library_dirs(root: Path) -> list[Path]:
