@@ -24,7 +24,8 @@ def curl(*arguments: str) -> tuple[int, str, dict[str, str]]:
         head, _, body = body.partition("\n\n")
     lines = head.splitlines()
     headers = {
-        name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
+        name.lower(): value.strip()
+        for name, _, value in (line.partition(":") for line in lines[1:])
     }
     return int(lines[0].split()[1]), body, headers
 
@@ -115,7 +116,9 @@ def test_a_log_ping_leaves_the_state_alone(
     exporter.start()
     curl(f"{exporter.url}/ping/backup")
     with caplog.at_level("INFO"):
-        status, body, _ = curl("-d", "half way, token=abcdef123456", f"{exporter.url}/ping/backup/log")
+        status, body, _ = curl(
+            "-d", "half way, token=abcdef123456", f"{exporter.url}/ping/backup/log"
+        )
     assert (status, body) == (200, "OK")
     assert "half way, token=[redacted]" in caplog.text
     assert exporter.kinds("backup") == ["success"]

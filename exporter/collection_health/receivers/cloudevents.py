@@ -50,7 +50,7 @@ def decode(headers: Mapping[str, str], body: bytes) -> Decoded:
     if media_type == _BATCH:
         events = _json(body)
         if not isinstance(events, list):
-            raise ValueError(f"body: not an array; {_BATCH} allows an array of CloudEvents")
+            raise ValueError("body: not an array; allowed: an array of CloudEvents")
     elif media_type == _STRUCTURED:
         events = [_json(body)]
     elif media_type.startswith("application/cloudevents"):

@@ -40,7 +40,7 @@ PLACE_LABELS = frozenset({"instance", "host", "hostname", "node", "pod", "ip"})
 
 _LABEL = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_]*$")
 _RUNTIME = re.compile(r"^(process|python|go|jvm|promhttp|push|push_failure)_")
-_EARLIEST = 1e8  # smaller than this is no time stamp of this century
+_EARLIEST, _LATEST = 1e8, 1e11  # what can be a time stamp, in Unix seconds
 _MILLISECONDS = 1e11  # larger than this is a time stamp in milliseconds
 
 _TIME = r"(?:_(?:timestamp|time|unixtime|epoch|at))?(?:_(?:seconds|ms|milliseconds|unixtime))?$"
@@ -153,16 +153,29 @@ def foreign_name(job: str, labels: Mapping[str, str]) -> str:
 
 
 def parse(text: str) -> list[Sample]:
-    """The samples of a text-format body. Raises `ValueError`, for timestamps too."""
-    samples = []
+    """The samples of a text-format body. Raises `ValueError` naming the line that is wrong."""
     try:
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                if sample.timestamp is not None:
-                    raise ValueError(f"pushed metrics must not have timestamps: {sample.name}")
-                samples.append(Sample(sample.name, float(sample.value)))
-    except (IndexError, KeyError, AttributeError, TypeError, OverflowError) as error:
-        raise ValueError(f"text format parsing error: {error}") from error
+        return _samples(text)
+    except _PARSER_ERRORS:
+        for number, line in enumerate(text.split("\n"), start=1):
+            try:
+                _samples(line + "\n")
+            except _PARSER_ERRORS as error:
+                raise ValueError(f"text format parsing error in line {number}: {error}") from error
+        raise ValueError("text format parsing error") from None
+
+
+# What the parser of prometheus_client raises, depending on where a line is wrong.
+_PARSER_ERRORS = (ValueError, IndexError, KeyError, AttributeError, TypeError, OverflowError)
+
+
+def _samples(text: str) -> list[Sample]:
+    samples = []
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.timestamp is not None:
+                raise ValueError(f"pushed metrics must not have timestamps: {sample.name}")
+            samples.append(Sample(sample.name, float(sample.value)))
     return samples
 
 
@@ -211,8 +224,8 @@ def _meanings(samples: Sequence[Sample]) -> Iterator[tuple[str, str, float]]:
 
 
 def _add_time(found: Facts, meaning: str, value: float) -> None:
-    if value >= _EARLIEST:
-        at = value / 1000 if value >= _MILLISECONDS else value
+    at = value / 1000 if value >= _MILLISECONDS else value
+    if _EARLIEST <= at < _LATEST:
         setattr(found, meaning, max(getattr(found, meaning) or 0.0, at))
     elif meaning == "success_at" and value in (0.0, 1.0):
         # A flag by a time's name, or a gauge nobody set: then no success is claimed.
