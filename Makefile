@@ -8,7 +8,7 @@ JSONNET := $(shell find mixin.libsonnet config.libsonnet rules dashboards alertm
 TYPED  := exporter tests/tools.py tests/conftest.py tests/support
 
 .DEFAULT_GOAL := help
-.PHONY: help install tools fmt generate lint drift check-generated test dist clean
+.PHONY: help install tools fmt generate lint drift check-generated test test-compat dist clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,9 +50,14 @@ drift: $(STAMP) ## fail when the committed generated files differ from their sou
 test: $(STAMP) tools lint drift ## everything that must pass before a commit lands
 	$(BIN)/python -m pytest
 
+test-compat: $(STAMP) ## the generated files on Prometheus 2.42 to 3.x, Alertmanager and vmalert
+	@for suite in bookworm trixie sid; do \
+	  $(BIN)/python tests/tools.py fetch prometheus promtool alertmanager amtool vmalert --suite $$suite \
+	    || exit 1; done
+	$(BIN)/python -m pytest -m compat
+
 dist: $(STAMP) ## wheel and source distribution under dist/
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
-	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m hatchling build -d dist
 
 clean: ## remove everything that make created, the environment and tools included
 	rm -rf $(VENV) .tools .demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,47 @@
+"""The generated files on every release that Debian carries, oldest supported to newest.
+
+Run by `make test-compat`, which fetches the releases first.
+"""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.tools import tool
+
+pytestmark = pytest.mark.compat
+
+ROOT = Path(__file__).resolve().parents[2]
+SUITES = ("bookworm", "trixie", "sid")
+RULES = sorted((ROOT / "rules/generated").glob("*.yml"))
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_promtool_accepts_the_rules(suite: str) -> None:
+    """No error and no lint warning, whichever Prometheus reads them."""
+    assert RULES
+    check = [tool("promtool", suite=suite), "check", "rules", "--lint=all", "--lint-fatal"]
+    subprocess.run([*check, *RULES], check=True)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_rules_behave_the_same(suite: str) -> None:
+    """The rule tests of tests/rules pass on each release's own PromQL engine."""
+    tests = sorted((ROOT / "tests/rules").rglob("*.yml"))
+    assert tests
+    subprocess.run([tool("promtool", suite=suite), "test", "rules", *tests], check=True)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_amtool_accepts_the_configuration(suite: str) -> None:
+    """The configuration written for the oldest supported Alertmanager is read by the newest too."""
+    config = ROOT / "alertmanager/generated/alertmanager.yml"
+    subprocess.run([tool("amtool", suite=suite), "check-config", config], check=True)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_vmalert_accepts_the_rules(suite: str) -> None:
+    """VictoriaMetrics' ruler parses every expression and template."""
+    files = [f"-rule={path}" for path in RULES]
+    subprocess.run([tool("vmalert", suite=suite), "-dryRun", *files], check=True)
