@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ipaddress
+import logging
 import socket
 import ssl
 import time
@@ -30,6 +31,8 @@ from collection_health.probes.config import (
     url_problems,
 )
 from collection_health.probes.judge import Judge, Question
+
+log = logging.getLogger(__name__)
 
 MAX_REDIRECTS = 5
 MAX_MESSAGE = 300
@@ -76,10 +79,16 @@ class Checker:
         except (ProbeError, content.ContentError) as error:
             expires_at = getattr(error, "expires_at", None)
             return _failed(where, error.reason, str(error), expires_at)
+        except aiohttp.TooManyRedirects:
+            return _failed(where, "config", f"more than {MAX_REDIRECTS} redirects")
         except ssl.SSLCertVerificationError as error:
-            return _failed(where, "connection", f"certificate: {error.verify_message}")
+            cause = getattr(error, "certificate_error", error)  # aiohttp wraps it
+            return _failed(where, "connection", f"certificate: {cause.verify_message}")
         except (OSError, aiohttp.ClientError, ValueError) as error:
             return _failed(where, reasons.from_exception(error), _plain(error))
+        except Exception as error:  # a defect in one probe must not end the others
+            log.exception("%s failed", where)
+            return _failed(where, "unknown", type(error).__name__)
         return Finding(True, f"{where}: {found.message}", None, found.expires_at)
 
     # -- types --------------------------------------------------------------------------------
