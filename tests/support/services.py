@@ -167,6 +167,7 @@ class Stack:
                 f"--storage.tsdb.path={directory / 'data'}",
                 f"--web.listen-address=127.0.0.1:{port}",
                 "--web.enable-lifecycle",
+                "--scrape.discovery-reload-interval=1s",
                 # An alert that fires before Alertmanager was discovered is sent again only then.
                 "--rules.alert.resend-delay=1s",
                 *arguments,
