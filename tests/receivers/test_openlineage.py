@@ -40,7 +40,12 @@ from openlineage.client.uuid import generate_new_uuid
 from collection_health.webconfig import Security
 from tests.receivers.conftest import Exporter
 
-TOKEN = "a-bearer-token-of-airflow"  # noqa: S105  # made up
+JAVA_TRACE = """java.lang.RuntimeException: boom
+\tat A.b(A.java:1)
+Caused by: java.net.UnknownHostException: db
+Caused by: com.example.AuthenticationError: no
+"""
+TOKEN = "a-bearer-token-of-airflow"
 
 
 def client(url: str, **options: Any) -> OpenLineageClient:
@@ -153,9 +158,8 @@ def test_a_run_with_its_rows_bytes_and_quality(exporter: Exporter) -> None:
 @pytest.mark.parametrize(
     ("message", "trace", "language", "reason"),
     [
-        ("x", 'Traceback…\n  File "a.py"\nrequests.exceptions.ReadTimeout: slow\n', "python", "timeout"),
-        ("boom", "java.lang.RuntimeException: boom\n\tat A.b(A.java:1)\nCaused by: "
-         "java.net.UnknownHostException: db\nCaused by: com.x.AuthenticationError: no", "JAVA", "auth"),
+        ("x", 'Traceback…\n  File "a.py"\nrequests.ReadTimeout: slow\n', "python", "timeout"),
+        ("boom", JAVA_TRACE, "JAVA", "auth"),
         ("psycopg2.errors.UndefinedTable: OperationalError", None, "python", "connection"),
         ("it broke", None, "python", "unknown"),
     ],

@@ -10,6 +10,8 @@ Where writes need no token, any key will do and means nothing: a healthchecks.io
 changing its host. A key is a secret; it is neither stored nor logged.
 """
 
+import asyncio
+import contextlib
 import logging
 import re
 import uuid
@@ -22,7 +24,7 @@ from aiohttp import web
 from collection_health import reasons
 from collection_health.events import MAX_NAME, MAX_TEXT, Error, Outcome, redact
 from collection_health.pipeline import Overloaded, Pipeline, StorageUnavailable
-from collection_health.server import PIPELINE
+from collection_health.server import BODY_SECONDS, PIPELINE
 from collection_health.webconfig import authorize
 
 log = logging.getLogger(__name__)
@@ -143,10 +145,12 @@ async def _submit(pipeline: Pipeline, outcomes: list[Outcome], known: bool) -> w
 
 
 async def _read_end(request: web.Request) -> str:
-    """The last `BODY_LIMIT` bytes of a body of any size."""
+    """The last `BODY_LIMIT` bytes of a body of any size, or of what arrived in time."""
     end = b""
-    async for chunk in request.content.iter_any():
-        end = (end + chunk)[-BODY_LIMIT:]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.content.iter_any():
+                end = (end + chunk)[-BODY_LIMIT:]
     return end.decode(errors="replace").replace("\0", "")
 
 

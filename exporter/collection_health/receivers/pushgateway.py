@@ -333,10 +333,9 @@ def setup(app: web.Application) -> None:
 
 async def receive(request: web.Request) -> web.Response:
     """Record one push: 200, or 400 with the reason as text, as the Pushgateway answers."""
-    authorize(request, "write")
+    body = await read_body(request)
     if request.content_type == "application/vnd.google.protobuf":
         return _refuse("the binary format is not supported: push the text format")
-    body = await read_body(request)
     pipeline = request.app[PIPELINE]
     try:
         job, labels = _group(request)

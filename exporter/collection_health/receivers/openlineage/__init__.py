@@ -20,7 +20,6 @@ from collection_health.pipeline import Overloaded, Pipeline, StorageUnavailable
 from collection_health.receivers.openlineage.facets import decode
 from collection_health.receivers.openlineage.runs import PROTOCOL, Families, to_outcomes
 from collection_health.server import ARGS, PIPELINE, problem, read_body, unavailable
-from collection_health.webconfig import authorize
 
 FAMILIES = web.AppKey("openlineage_families", Families)
 
@@ -43,7 +42,6 @@ def setup(app: web.Application) -> None:
 
 async def receive(request: web.Request) -> web.Response:
     """Record one event: 200, or 400 with a problem document that names the field."""
-    authorize(request, "write")
     body = await read_body(request)
     try:
         (wrong,) = await _record(request, [body])
@@ -56,7 +54,6 @@ async def receive(request: web.Request) -> web.Response:
 
 async def receive_batch(request: web.Request) -> web.Response:
     """Record an array: 204, or 200 with a summary where some events were refused."""
-    authorize(request, "write")
     body = await read_body(request)
     try:
         events = msgspec.json.decode(body, type=list[msgspec.Raw])
