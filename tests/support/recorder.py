@@ -21,7 +21,7 @@ class Recorder:
         self.events: list[Event] = []
         self.requests: list[list[Event]] = []  # refused ones included
         self.headers: list[dict[str, str]] = []
-        self.answer: Callable[[list[Event]], Answer] = lambda events: ACCEPTED
+        self.answer: Callable[[list[Event]], Answer] = lambda _: ACCEPTED
         self.release = threading.Event()  # while cleared, requests wait for their answer
         self.release.set()
         recorder = self

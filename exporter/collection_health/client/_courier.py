@@ -113,7 +113,8 @@ class Courier:
     def _back_off(self, error: UnavailableError) -> None:
         if not self.away:
             self.away = True
-            _log.warning(
+            _log.log(
+                logging.ERROR if error.refused else logging.WARNING,
                 "the exporter at %s does not take outcomes (%s); they are kept and sent later",
                 self._settings.url,
                 error,

@@ -84,7 +84,7 @@ class Run:
         if attempt is not None:
             self._set(self._given, "attempt", attempt, _values.count)
         if parent is not None:
-            self._set(self._given, "parent", parent, dict)
+            self._set(self._given, "parent", parent, _values.parent)
         if scheduled_for is not None:
             self._set(self._given, "scheduled_for", scheduled_for, _values.instant)
 

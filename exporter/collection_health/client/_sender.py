@@ -88,7 +88,9 @@ class Sender:
     def start_over(self) -> None:
         """The state of a new process: nothing queued, no thread, no segment of its own."""
         self.stats = Stats()
-        self._spool = Spool(self.settings.spool, self.settings.spool_bytes, self._report)
+        self._spool = Spool(
+            self.settings.spool, self.settings.spool_bytes, self.stats, self._report
+        )
         self._queue: SimpleQueue[Event | _Mark] = SimpleQueue()
         self._unsent: list[bytes] = []  # taken from the queue by the thread, not yet delivered
         self._hurry = threading.Event()
@@ -144,7 +146,8 @@ class Sender:
                     self._queue.put(item)
                 else:
                     oldest.append(item)
-        self.stats.dropped += len(self._keep(_encode_all(oldest, self._report)))
+        lost = len(self._keep(_encode_all(oldest, self._report)))
+        self.stats.dropped += lost  # not in one step: _keep() may count losses of its own
 
     def _keep(self, lines: list[bytes]) -> list[bytes]:
         """Spool events; returns those that are not on disk."""
@@ -162,7 +165,7 @@ class Sender:
         """Log a problem once; a monitoring client must not flood its host's log."""
         if text not in self._reported and len(self._reported) < _MAX_REPORTED:
             self._reported.add(text)
-            _log.warning("%s", text)
+            _log.error("%s", text)
 
     # --- the thread ---
 

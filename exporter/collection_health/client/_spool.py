@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from collection_health.client._stats import Stats
+
 _log = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 2**20
@@ -29,10 +31,14 @@ class Spool:
     """
 
     def __init__(
-        self, directory: Path | None, limit_bytes: int, report: Callable[[str], None]
+        self,
+        directory: Path | None,
+        limit_bytes: int,
+        stats: Stats,
+        report: Callable[[str], None],
     ) -> None:
         self.directory = directory
-        self.trimmed = 0  # events deleted because the directory was full
+        self._stats = stats
         self._limit = limit_bytes
         self._report = report
         self._lock = threading.RLock()
@@ -156,7 +162,7 @@ class Spool:
                     continue
                 path.unlink()
             lost = content.count(b"\n")
-            self.trimmed += lost
+            self._stats.dropped += lost
             excess -= size
             _log.error("the spool %s is full: its oldest %d outcomes are lost", path.parent, lost)
 

@@ -10,5 +10,5 @@ class Stats:
         self.delivered = 0  # acknowledged by the exporter, leftovers of others included
         self.spooled = 0  # written to the spool, whether delivered since or not
         self.rejected = 0  # refused for good; see rejected.jsonl in the spool
-        self.dropped = 0  # lost: the buffer was full and the spool could not be used
+        self.dropped = 0  # lost: the spool was full, or the buffer without one
         self.last_rejection = ""  # in the exporter's words

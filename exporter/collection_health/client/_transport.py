@@ -20,11 +20,17 @@ Rejection = tuple[int, str]  # index of the event within the batch, the exporter
 
 
 class UnavailableError(Exception):
-    """Nothing was accepted; ``retry_after`` seconds from now it may be (None: not said)."""
+    """Nothing was accepted; ``retry_after`` seconds from now it may be (None: not said).
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    ``refused`` tells a wrong token or address, which a person has to mend, from an outage.
+    """
+
+    def __init__(
+        self, message: str, retry_after: float | None = None, refused: bool = False
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.refused = refused
 
 
 class Transport:
@@ -45,7 +51,8 @@ class Transport:
             return _rejections(body, len(lines))
         words = _words(body)
         if status < 400 or status in _REFUSED or status >= 500:
-            raise UnavailableError(f"HTTP {status} {words}".strip(), retry_after)
+            refused = status in _REFUSED
+            raise UnavailableError(f"HTTP {status} {words}".strip(), retry_after, refused)
         rejections = _rejections(body, len(lines))
         if rejections:
             return rejections

@@ -7,6 +7,7 @@ mistyped count, so the client drops the field instead. Limits are those of ``eve
 import math
 import operator
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import SupportsFloat, SupportsIndex
 
@@ -60,6 +61,14 @@ def instant(value: Instant) -> str:
     if not math.isfinite(value):
         raise ValueError("allowed: a datetime, RFC 3339 text or Unix seconds")
     return datetime.fromtimestamp(value, UTC).isoformat()
+
+
+def parent(value: Mapping[str, str]) -> dict[str, str]:
+    """The run that fanned out. Raises `ValueError` or `TypeError`."""
+    value = dict(value)
+    if not value.keys() <= {"collector", "run_id"}:
+        raise ValueError("allowed: a mapping with collector and run_id")
+    return {key: str(text)[:MAX_ID] for key, text in value.items() if text}
 
 
 def duration(text: str) -> float:
