@@ -304,7 +304,9 @@ class _Simulation:
             return "connection"
         rate = profile.flake_rate
         if profile.burst and rate:
-            chance = profile.burst if self.failed_before else rate * (1 - profile.burst) / (1 - rate)
+            chance = (
+                profile.burst if self.failed_before else rate * (1 - profile.burst) / (1 - rate)
+            )
         else:
             chance = rate
         self.failed_before = bool(rng.random() < chance)
@@ -328,7 +330,9 @@ class _Simulation:
     def _deploy(self, slot: float) -> None:
         if slot >= self.next_deploy:
             self.version += 1
-            self.next_deploy = slot + float(self.rng.uniform(0.5, 1.5)) * self.profile.deploy_days * DAY
+            self.next_deploy = (
+                slot + float(self.rng.uniform(0.5, 1.5)) * self.profile.deploy_days * DAY
+            )
             self.speed = float(self.rng.uniform(0.85, 1.2))
 
     def _quota(self, moment: float) -> dict[str, Any]:
@@ -405,7 +409,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--flakes", choices=["independent", "bursty"], default="independent")
     parser.add_argument("--quiet", action="store_true", help="no incident at all")
-    parser.add_argument("--one-minute", action="store_true", help="8 one-minute collectors, 12 days")
+    parser.add_argument(
+        "--one-minute", action="store_true", help="8 one-minute collectors, 12 days"
+    )
     args = parser.parse_args(arguments)
     bursty = args.flakes == "bursty"
     if args.one_minute:

@@ -5,7 +5,6 @@ exposed, *write* these into a scratch engine, *evaluate* the rules there, *score
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 __all__ = ["configure", "run"]
@@ -62,14 +61,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Back-test; returns 0, or 2 for an input, rule or engine that cannot be used."""
-    # Imported here: `--help` needs neither numpy nor an engine.
-    try:
-        from collection_health.backtest import command
-    except ModuleNotFoundError as error:
-        print(
-            f"backtest: the Python package {error.name!r} is missing; install "
-            "'collection-health[backtest]'",
-            file=sys.stderr,
-        )
-        return 2
+    from collection_health.backtest import command  # `--help` needs neither numpy nor an engine
+
     return command.run(args)

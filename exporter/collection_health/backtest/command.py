@@ -13,7 +13,8 @@ from collection_health.backtest import page, report, session
 from collection_health.backtest.engine import EngineError
 from collection_health.backtest.history import InputError
 from collection_health.backtest.ruleset import RuleError
-from collection_health.inventory import InventoryError, parse_duration
+from collection_health.inventory import InventoryError
+from collection_health.inventory_schema import parse_duration
 
 
 def run(args: argparse.Namespace) -> int:
@@ -79,7 +80,10 @@ def _write(output: Path, results: list[session.Result], names: list[Path | None]
             other.mkdir(exist_ok=True)
             _write_one(other, results[1])
             lines = [*report.comparison(results[0], results[1])]
-            (output / "compare.txt").write_text("\n".join([f"first: {names[0] or 'the pack'}", f"second: {names[1]}", "", *lines]) + "\n")
+            (output / "compare.txt").write_text(
+                "\n".join([f"first: {names[0] or 'the pack'}", f"second: {names[1]}", "", *lines])
+                + "\n"
+            )
     except OSError as error:
         raise InputError(f"{output}: cannot be written: {error.strerror or error}") from error
 

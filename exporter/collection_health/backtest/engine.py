@@ -84,7 +84,7 @@ def find_binary(engine: EngineName, given: str | None = None) -> Path:
         if found:
             return Path(found)
     for name in _NAMES[engine]:
-        for path in sorted(Path(".tools").glob(f"**/{name}"), reverse=True):
+        for path in sorted(Path(".tools").glob(f"*/bin/{name}"), reverse=True):
             if path.is_file() and os.access(path, os.X_OK):
                 return path
     raise EngineError(
@@ -101,7 +101,8 @@ class Engine:
         self._directory = Path(tempfile.mkdtemp(prefix="collection-health-backtest-"))
         self._port = _free_port()
         self._name = engine
-        self._local = threading.local()
+        self._local = threading.local()  # one connection a thread
+        self._connections: list[http.client.HTTPConnection] = []
         arguments = (
             self._prometheus(span_seconds) if engine == "prometheus" else self._victoriametrics()
         )
@@ -119,12 +120,17 @@ class Engine:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         self.close()
 
     def close(self) -> None:
         """End the process (by its id) and remove its directory."""
+        for connection in self._connections:
+            connection.close()
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -216,13 +222,13 @@ class Engine:
         if connection is None:
             connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=1800)
             self._local.connection = connection
+            self._connections.append(connection)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            self._local.connection = None
+            connection.close()  # http.client opens it again for the next request
             raise EngineError(f"the engine does not answer: {error}{self._last_words()}") from error
 
     def _prometheus(self, span_seconds: float) -> Sequence[str]:

@@ -41,9 +41,7 @@ def evaluate(engine: Engine, plan: Plan, grid: Times, progress: Progress) -> Eva
     Raises `RuleError` naming file and line of a rule the engine refuses.
     """
     result = Evaluated()
-    alerts_read = any(
-        selector.name == ALERTS for rule in plan.rules for selector in rule.selectors
-    )
+    alerts_read = any(selector.name == ALERTS for rule in plan.rules for selector in rule.selectors)
     done: set[int] = set()
     waiting = dict(enumerate(plan.waits_for))
     running: dict[Future[tuple[list[Episode], int, float]], int] = {}
@@ -101,7 +99,9 @@ def _evaluate(
                 written += _alert_series(labels, states, own)
     else:
         written = [
-            _with_stale_markers(Series({**series.labels, "__name__": rule.name}, series.times, series.values), own)
+            _with_stale_markers(
+                Series({**series.labels, "__name__": rule.name}, series.times, series.values), own
+            )
             for series in _labelled(rule, found)
         ]
     try:
@@ -145,9 +145,7 @@ def _with_stale_markers(series: Series, grid: Times) -> Series:
     return Series(series.labels, times[order], values[order].view(np.float64))
 
 
-def _alert_series(
-    labels: dict[str, str], states: alerts.States, grid: Times
-) -> Iterator[Series]:
+def _alert_series(labels: dict[str, str], states: alerts.States, grid: Times) -> Iterator[Series]:
     for state, times in (("pending", states.pending), ("firing", states.firing)):
         if len(times):
             yield _with_stale_markers(

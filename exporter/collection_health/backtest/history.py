@@ -120,7 +120,11 @@ def read(path: Path) -> History:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not history.accepted:
-        first = f"; line {history.skipped[0].line}: {history.skipped[0].problem}" if history.skipped else ""
+        first = (
+            f"; line {history.skipped[0].line}: {history.skipped[0].problem}"
+            if history.skipped
+            else ""
+        )
         raise InputError(f"{path}: no usable outcome in {history.lines} lines{first}")
     for events in history.outcomes.values():
         events.sort(key=lambda event: event.at or 0.0)
@@ -158,14 +162,12 @@ def read_incidents(path: Path, known: Iterable[str], span: tuple[float, float]) 
 
 
 def _outcome(line: bytes, number: int, history: History) -> Outcome | None:
+    """The line's outcome, or None after counting why there is none."""
     try:
-        outcome = _decoder.decode(line)
+        outcome = _decode(line, history)
     except msgspec.ValidationError as error:
-        lenient = _without_unknown_fields(line, history)
-        if isinstance(lenient, str):
-            history.skipped.append(Skipped(number, lenient or explain(error)))
-            return None
-        outcome = lenient
+        history.skipped.append(Skipped(number, explain(error)))
+        return None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         history.skipped.append(Skipped(number, f"not valid JSON: {error}"))
         return None
@@ -191,11 +193,14 @@ def _problem(outcome: Outcome) -> str | None:
     return problem
 
 
-def _without_unknown_fields(line: bytes, history: History) -> Outcome | str:
-    """The outcome without fields we do not know, each counted; else what is wrong with it."""
-    data: Any = msgspec.json.decode(line)
-    if not isinstance(data, dict):
-        return "not a JSON object"
+def _decode(line: bytes, history: History) -> Outcome:
+    """Decode strictly; where that fails, once more without the fields we do not know, counted."""
+    try:
+        return _decoder.decode(line)
+    except msgspec.ValidationError:
+        data: Any = msgspec.json.decode(line)
+        if not isinstance(data, dict):
+            raise
     unknown = [name for name in data if name not in Outcome.__struct_fields__]
     for name in unknown:
         del data[name]
@@ -205,10 +210,7 @@ def _without_unknown_fields(line: bytes, history: History) -> Outcome | str:
             for key in [key for key in inner if key not in struct.__struct_fields__]:
                 unknown.append(f"{name}.{key}")
                 del inner[key]
-    try:
-        outcome = msgspec.convert(data, Outcome, strict=True)
-    except msgspec.ValidationError as error:
-        return explain(error)
+    outcome = msgspec.convert(data, Outcome)
     history.unknown_fields.update(unknown)
     return outcome
 
@@ -235,8 +237,9 @@ def _incident(
     span: tuple[float, float],
     found: Incidents,
 ) -> Incident | None:
-    def skip(problem: str) -> None:
+    def skip(problem: str) -> Incident | None:
         found.skipped.append(Skipped(line, problem))
+        return None
 
     if len(row) != len(INCIDENT_HEADER):
         return skip(f"{len(row)} columns; allowed: {len(INCIDENT_HEADER)}")

@@ -130,7 +130,11 @@ def _false(result: Result) -> str:
          report.duration(n.end - n.start)]
         for n in shown
     ]  # fmt: skip
-    return _table(["target", "severity", "alerts", "start", "lasted"], rows) if rows else "<p>None.</p>"
+    return (
+        _table(["target", "severity", "alerts", "start", "lasted"], rows)
+        if rows
+        else "<p>None.</p>"
+    )
 
 
 def _rows(result: Result) -> Iterator[str]:

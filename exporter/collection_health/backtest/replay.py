@@ -24,7 +24,7 @@ SUFFIXES = ("", "_total", "_bucket", "_count", "_sum")
 
 def metric_names() -> frozenset[str]:
     """Every metric name that a history can supply."""
-    names = set()
+    names: set[str] = set()
     for family in metrics.FAMILIES:
         suffixes = {"counter": ("_total",), "gauge": ("",), "summary": ("_count", "_sum")}.get(
             family.kind, ("_bucket", "_count", "_sum")
@@ -83,7 +83,9 @@ def replay(
     def due_until(moment: float) -> Iterator[Event]:
         while True:
             check = timers.next_check(state, config)
-            found = timers.due(state, config, check) if check is not None and check <= moment else []
+            found = (
+                timers.due(state, config, check) if check is not None and check <= moment else []
+            )
             if not found:
                 return
             yield from found
@@ -106,7 +108,9 @@ def replay(
         if index < len(times):
             recorder.record(index, _samples(state, config, families, float(times[index]) / 1000))
     interval = timing(state, config).interval
-    return Replayed([s for s in recorder.series() if s.labels["__name__"] in wanted], derived, interval)
+    return Replayed(
+        [s for s in recorder.series() if s.labels["__name__"] in wanted], derived, interval
+    )
 
 
 def _at(event: Event) -> float:

@@ -51,8 +51,7 @@ def as_data(result: Result) -> dict[str, Any]:
             "precision": judged.precision if labelled else None,
             "recall": judged.recall if labelled else None,
             "collector_weeks": judged.collector_weeks,
-            "notifications_per_collector_week": len(judged.notifications)
-            / judged.collector_weeks,
+            "notifications_per_collector_week": len(judged.notifications) / judged.collector_weeks,
             "false_per_collector_week": judged.false / judged.collector_weeks if labelled else None,
             "messages_per_incident": messages_per_incident(judged.detections),
         },
@@ -112,7 +111,9 @@ def input_notes(result: Result) -> list[str]:
     if past.out_of_order:
         notes.append(f"{past.out_of_order} outcomes were out of order and have been sorted")
     if past.derived:
-        notes.append(f"{past.derived} missed or overrun events were derived again from the schedule")
+        notes.append(
+            f"{past.derived} missed or overrun events were derived again from the schedule"
+        )
     if past.unknown_fields:
         fields = ", ".join(f"{name} ({n})" for name, n in past.unknown_fields.most_common(10))
         notes.append(f"unknown fields were ignored: {fields}")
@@ -331,7 +332,11 @@ def comparison(first: Result, second: Result) -> Iterator[str]:
     yield from table(
         ["episodes of", "first", "second"],
         [
-            [name, mine.get(name, {}).get("episodes", 0), theirs_alerts.get(name, {}).get("episodes", 0)]
+            [
+                name,
+                mine.get(name, {}).get("episodes", 0),
+                theirs_alerts.get(name, {}).get("episodes", 0),
+            ]
             for name in sorted(mine.keys() | theirs_alerts.keys())
         ],
     )

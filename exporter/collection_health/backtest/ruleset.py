@@ -34,7 +34,9 @@ class Selector:
     def may_select(self, labels: Mapping[str, str]) -> bool:
         """Whether an output with these fixed labels could be among the selected series."""
         return all(
-            name not in labels or _LABEL_TEMPLATE.search(labels[name]) or _matches(op, want, labels[name])
+            name not in labels
+            or _LABEL_TEMPLATE.search(labels[name])
+            or _matches(op, want, labels[name])
             for name, op, want in self.matchers
         )
 

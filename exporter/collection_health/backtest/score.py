@@ -187,7 +187,9 @@ def score(
         if not notification.right and any(_about(notification, i, intervals) for i in others):
             notifications = [n for n in notifications if n is not notification]
     weeks = max(1, len(intervals)) * (span[1] - span[0]) / WEEK
-    return Score(notifications, detections, _by_alert(notifications, judged, intervals, first_alerts), weeks)
+    return Score(
+        notifications, detections, _by_alert(notifications, judged, intervals, first_alerts), weeks
+    )
 
 
 def share(flags: Iterable[bool]) -> float | None:
@@ -219,12 +221,8 @@ def _about(
     return notification.start <= end and notification.end >= start
 
 
-def _interval(
-    incident: Incident, intervals: Mapping[str, float | None], *, longest: bool
-) -> float:
-    known = [
-        interval for name in incident.names if (interval := intervals.get(name)) is not None
-    ]
+def _interval(incident: Incident, intervals: Mapping[str, float | None], *, longest: bool) -> float:
+    known = [interval for name in incident.names if (interval := intervals.get(name)) is not None]
     return (max if longest else min)(known, default=_UNKNOWN_INTERVAL)
 
 
