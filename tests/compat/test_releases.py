@@ -21,7 +21,7 @@ RULES = sorted((ROOT / "rules/generated").glob("*.yml"))
 def test_promtool_accepts_the_rules(suite: str) -> None:
     """No error and no lint warning, whichever Prometheus reads them."""
     assert RULES
-    check = [tool("promtool", suite=suite), "check", "rules", "--lint=all", "--lint-fatal"]
+    check = [str(tool("promtool", suite=suite)), "check", "rules", "--lint=all", "--lint-fatal"]
     subprocess.run([*check, *RULES], check=True)
 
 
