@@ -100,7 +100,7 @@ class Prometheus(Service):
 
 
 class Alertmanager(Service):
-    """Alertmanager without clustering."""
+    """Alertmanager."""
 
     def alerts(self, **labels: str) -> list[dict[str, Any]]:
         """Alerts that carry `labels`, with their status."""
@@ -182,8 +182,9 @@ class Stack:
         arguments: Sequence[str] = (),
         suite: str | None = None,
         name: str = "alertmanager",
+        gossip: str = "",
     ) -> Alertmanager:
-        """An Alertmanager with a configuration file."""
+        """An Alertmanager with a configuration file, alone or listening to peers on `gossip`."""
         directory = self._directory(name)
 
         def with_port(port: int) -> list[str]:
@@ -192,7 +193,7 @@ class Stack:
                 f"--config.file={config}",
                 f"--storage.path={directory / 'data'}",
                 f"--web.listen-address=127.0.0.1:{port}",
-                "--cluster.listen-address=",
+                f"--cluster.listen-address={gossip}",
                 *arguments,
             ]
 

@@ -1,0 +1,284 @@
+"""Messages that really leave a real Alertmanager, and those that must not.
+
+Alerts are posted to its API with the labels the rules give them; the waits of the configuration
+are seconds in place of minutes.
+"""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.alertmanager.support import generate
+from tests.support.process import free_port, wait_for
+from tests.support.services import Alertmanager, Stack, http_json, http_text
+from tests.support.sinks import NotificationSink
+
+QUICK = {"group_wait": "700ms", "group_interval": "1s", "repeat_interval": "1h"}
+AT_ONCE = QUICK | {"group_wait": "10ms"}
+ALWAYS = {severity: dict.fromkeys("123", "always") for severity in ("critical", "warning", "info")}
+PEOPLE = ("slack", "email", "webhook")
+
+
+def section(sink: NotificationSink, directory: Path) -> dict[str, Any]:
+    """`alertmanager` of a pack.yml that delivers to the sink, at any hour and within seconds."""
+    people = ("critical", "warning", "info", "escalation")
+    return {
+        "channels": sink.channels(directory),
+        "recovery": {"url": f"{sink.http_url}/recovery"},
+        "when": ALWAYS,
+        "throttle": dict.fromkeys(people, QUICK) | {"recovery": AT_ONCE},
+    }
+
+
+@pytest.fixture
+def sink() -> Iterator[NotificationSink]:
+    """A place where messages arrive."""
+    with NotificationSink() as running:
+        yield running
+
+
+@pytest.fixture
+def alertmanager(stack: Stack, sink: NotificationSink, tmp_path: Path) -> Alertmanager:
+    """An Alertmanager with the generated configuration, delivering to the sink."""
+    return stack.alertmanager(generate(tmp_path / "config", section(sink, tmp_path)))
+
+
+def alert(**labels: str) -> dict[str, Any]:
+    """An alert as the rules send it: a critical failure of `orders` unless the labels differ."""
+    merged = {
+        "alertname": "CollectorFailing",
+        "collector": "orders",
+        "kind": "failure",
+        "root_cause": f"collector:{labels.get('collector', 'orders')}",
+        "severity": "critical",
+        "team": "data",
+        "tier": "1",
+    } | labels
+    return {
+        "labels": {name: value for name, value in merged.items() if value},
+        "annotations": {"summary": f"Summary of {merged['alertname']}."},
+    }
+
+
+def post(alertmanager: Alertmanager, *alerts: dict[str, Any], resolved: bool = False) -> None:
+    """Send alerts as Prometheus does: firing for some minutes unless sent again, or ended."""
+    now = datetime.now(UTC)
+    ends = {"endsAt": (now if resolved else now + timedelta(minutes=5)).isoformat()}
+    # An older start would skip group_wait; Alertmanager keeps the first start it was told.
+    body = [
+        {"startsAt": (now - timedelta(seconds=0.1)).isoformat(), **one, **ends} for one in alerts
+    ]
+    http_json(f"{alertmanager.url}/api/v2/alerts", body)
+
+
+def settle(seconds: float = 2.5) -> None:
+    """Let one wait and one interval pass, in which nothing more may arrive."""
+    time.sleep(seconds)
+
+
+def counts(sink: NotificationSink, status: str) -> dict[str, int]:
+    """Messages to people by channel."""
+    return {channel: len(sink.received(channel, status)) for channel in PEOPLE}
+
+
+ONE_EACH = dict.fromkeys(PEOPLE, 1)
+
+
+def test_each_channel_hears_once_that_it_broke_and_once_that_it_ended(
+    alertmanager: Alertmanager, sink: NotificationSink
+) -> None:
+    """One firing and one resolved message a channel, recovery first, the pager not at all."""
+    post(alertmanager, alert())
+    for channel in PEOPLE:
+        sink.wait_for(channel, "firing")
+    assert sink.received()[0].channel == "recovery"
+    post(alertmanager, alert(), resolved=True)
+    for channel in (*PEOPLE, "recovery"):
+        sink.wait_for(channel, "resolved")
+    settle()
+    assert counts(sink, "firing") == counts(sink, "resolved") == ONE_EACH
+    assert not sink.received("pager")
+    mail = sink.received("email", "firing")[0]
+    assert mail.title == "[CRITICAL] orders: Summary of CollectorFailing."
+    assert "<!DOCTYPE html>" in mail.html
+    assert "/collectors/orders/ack" in mail.text
+    assert "orders" in sink.received("slack")[0].title
+
+
+def test_a_dependency_speaks_for_its_collectors(
+    alertmanager: Alertmanager, sink: NotificationSink
+) -> None:
+    """Forty collectors below a dead dependency are one message a channel, and one when it ends."""
+    root = "dependency:warehouse"
+    below = [
+        alert(collector=f"collector-{number}", root_cause=root, tier=str(1 + number % 3))
+        for number in range(40)
+    ]
+    dependency = alert(
+        alertname="DependencyFailing",
+        kind="dependency",
+        dependency="warehouse",
+        root_cause=root,
+        collector="",
+        team="",
+    )
+    post(alertmanager, dependency, *below)
+    for channel in PEOPLE:
+        sink.wait_for(channel, "firing")
+    settle()
+    assert counts(sink, "firing") == ONE_EACH
+    assert "warehouse" in sink.received("slack")[0].title
+    # Only the dependency is repaired; restarting forty collectors would not help.
+    told = {one["labels"]["alertname"] for m in sink.received("recovery") for one in m.alerts}
+    assert told == {"DependencyFailing"}
+    post(alertmanager, dependency, *below, resolved=True)
+    for channel in PEOPLE:
+        sink.wait_for(channel, "resolved")
+    settle()
+    assert counts(sink, "resolved") == ONE_EACH
+
+
+def test_several_alerts_of_a_collector_are_one_message(
+    alertmanager: Alertmanager, sink: NotificationSink
+) -> None:
+    """What follows from a failure, at the same or a lower severity, is not told beside it."""
+    consequences = [
+        alert(alertname="CollectorDataStale", kind="freshness"),
+        alert(alertname="CollectorBudgetBurn", kind="slo", severity="warning"),
+        alert(alertname="CollectorStalePredicted", kind="prediction", severity="info"),
+    ]
+    post(alertmanager, alert(), *consequences)
+    for channel in PEOPLE:
+        sink.wait_for(channel, "firing")
+    settle()
+    assert counts(sink, "firing") == ONE_EACH
+    assert [one["labels"]["alertname"] for one in sink.received("webhook")[0].alerts] == [
+        "CollectorFailing"
+    ]
+
+
+def test_levels_climb_and_the_higher_silences_the_lower(
+    alertmanager: Alertmanager, sink: NotificationSink
+) -> None:
+    """Each level tells its channels once; only the third reaches the pager; it ends once."""
+    levels = [
+        alert(alertname="CollectorUnacknowledged", kind="escalation", level=level)
+        for level in "123"
+    ]
+    post(alertmanager, alert(), levels[0])
+    sink.wait_for("slack", "firing", "CollectorFailing")
+    post(alertmanager, levels[1])
+    sink.wait_for("slack", "firing", "LEVEL 2")
+    assert not sink.received("pager")
+    post(alertmanager, levels[2])
+    sink.wait_for("slack", "firing", "LEVEL 3")
+    sink.wait_for("pager", "firing")
+    settle()
+    assert counts(sink, "firing") == dict.fromkeys(PEOPLE, 3)
+    post(alertmanager, alert(), *levels, resolved=True)
+    sink.wait_for("slack", "resolved")
+    sink.wait_for("pager", "resolved")
+    settle()
+    assert len(sink.received("slack", "resolved")) == 1
+    assert len(sink.received("email", "resolved")) == 1
+
+
+def test_flapping_is_one_message(alertmanager: Alertmanager, sink: NotificationSink) -> None:
+    """A collector that fails and recovers twenty times is told at most twice."""
+    flapping = alert(alertname="CollectorFlapping", kind="flapping")
+    for round_ in range(20):
+        post(alertmanager, alert(), resolved=round_ % 2 == 1)
+        if round_ > 2:
+            post(alertmanager, flapping)
+        time.sleep(0.2)
+    settle()
+    told = sink.received("slack")
+    assert 1 <= len(told) <= 2, [message.title for message in told]
+
+
+def test_a_failing_channel_does_not_hold_up_the_others(
+    stack: Stack, sink: NotificationSink, tmp_path: Path
+) -> None:
+    """With Slack down, the mail server refusing or a secret missing the rest still delivers."""
+    config = section(sink, tmp_path)
+    config["channels"]["pager"]["credentials_file"] = str(tmp_path / "missing")
+    config["notify"] = {"critical": ["slack", "email", "webhook", "pager"]}
+    alertmanager = stack.alertmanager(generate(tmp_path / "config", config))
+    sink.fail = {"slack": 500, "email": 550}
+    post(alertmanager, alert())
+    sink.wait_for("webhook", "firing")
+    wait_for(lambda: {"slack", "email"} <= set(sink.refused), "Slack and mail to be tried")
+    # The alert about the monitoring itself is fed by this counter.
+    failed = wait_for(
+        lambda: [
+            line
+            for line in http_text(f"{alertmanager.url}/metrics").splitlines()
+            if line.startswith("alertmanager_notifications_failed_total{")
+            and 'integration="slack"' in line
+            and not line.endswith(" 0")
+        ],
+        "the counter of failed notifications",
+    )
+    assert failed
+    sink.fail = {}
+    sink.wait_for("slack", "firing")
+    assert not sink.received("pager")
+
+
+def test_a_restart_forgets_nothing_and_repeats_nothing(
+    alertmanager: Alertmanager, sink: NotificationSink
+) -> None:
+    """What was told before a restart is not told again; what ended meanwhile is told after it."""
+    post(alertmanager, alert())
+    for channel in PEOPLE:
+        sink.wait_for(channel, "firing")
+    alertmanager.process.stop()
+    alertmanager.start()
+    post(alertmanager, alert(), alert(collector="invoices"))
+    sink.wait_for("slack", "firing", "invoices")
+    settle()
+    assert len(sink.received("slack", "firing", "orders")) == 1
+    post(alertmanager, alert(), resolved=True)
+    sink.wait_for("slack", "resolved", "orders")
+
+
+def test_a_cluster_survives_the_loss_of_a_node(
+    stack: Stack, sink: NotificationSink, tmp_path: Path
+) -> None:
+    """Three Alertmanagers tell once; with one killed the others still tell, at most once more."""
+    config = generate(tmp_path / "config", section(sink, tmp_path))
+    nodes = cluster(stack, config)
+    for node in nodes:
+        post(node, alert())
+    sink.wait_for("slack", "firing", "orders")
+    nodes[0].process.kill()
+    for node in nodes[1:]:
+        post(node, alert(), alert(collector="invoices"))
+    sink.wait_for("slack", "firing", "invoices")
+    settle()
+    assert len(sink.received("slack", "firing", "orders")) <= 2
+    assert len(sink.received("slack", "firing", "invoices")) <= 2
+
+
+def cluster(stack: Stack, config: Path) -> list[Alertmanager]:
+    """Three Alertmanagers that know each other."""
+    gossip = [free_port() for _ in range(3)]
+    peers = [f"--cluster.peer=127.0.0.1:{port}" for port in gossip]
+    return [
+        stack.alertmanager(
+            config,
+            name=f"alertmanager-{number}",
+            gossip=f"127.0.0.1:{port}",
+            arguments=[
+                "--cluster.peer-timeout=2s",
+                "--cluster.settle-timeout=2s",
+                "--cluster.gossip-interval=50ms",
+                *peers,
+            ],
+        )
+        for number, port in enumerate(gossip)
+    ]
