@@ -146,6 +146,11 @@ class Engine:
         """Process id, for whoever measures what the engine takes."""
         return self._process.pid
 
+    @property
+    def url(self) -> str:
+        """Base URL, for whatever else should read the history."""
+        return f"http://127.0.0.1:{self._port}"
+
     def write(self, series: Iterable[Series]) -> int:
         """Write whole series and return the number of samples. Raises `EngineError`."""
         count = 0
