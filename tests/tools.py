@@ -321,7 +321,7 @@ class Apt:
         return [name for name in found if name != package]
 
     def unpack(self, packages: Sequence[str], root: Path) -> None:
-        """Download packages and unpack them over `root`, which appears only when complete."""
+        """Download packages and unpack them, into what is already at `root` or as a new tree."""
         with tempfile.TemporaryDirectory(dir=TOOLS_DIR) as scratch:
             downloaded = self._run("apt-get", "--quiet", "download", *packages, cwd=scratch)
             archives = sorted(Path(scratch).glob("*.deb"))
@@ -333,7 +333,10 @@ class Apt:
             tree = Path(scratch) / "tree"
             for archive in archives:
                 subprocess.run(["dpkg", "-x", archive, tree], check=True)
-            shutil.copytree(tree, root, symlinks=True, dirs_exist_ok=True)
+            if root.exists():
+                shutil.copytree(tree, root, symlinks=True, dirs_exist_ok=True)
+            else:
+                tree.rename(root)  # complete or not there, whenever this is interrupted
 
     def _run(
         self, command: str, *arguments: str, cwd: str | None = None
