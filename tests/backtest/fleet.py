@@ -363,7 +363,7 @@ class _Simulation:
     def _backfill(self) -> Iterator[dict[str, Any]]:
         """A person reloads two past days in one evening: long, large, and not news."""
         profile, rng = self.profile, self.rng
-        begin = float(rng.uniform(self.span[0] + 10 * DAY, self.span[1] - DAY))
+        begin = float(rng.uniform(0.3, 0.9)) * (self.span[1] - self.span[0]) + self.span[0]
         for step in range(6):
             slot = begin - (3 - step / 3) * DAY
             at = begin + step * min(600.0, profile.interval)

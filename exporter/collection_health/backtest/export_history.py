@@ -62,7 +62,7 @@ def outcomes(directory: Path) -> Iterator[Outcome | None]:
 
 def as_line(outcome: Outcome) -> bytes:
     """One outcome as the wire shape: no empty field, and always with a time."""
-    data: dict[str, Any] = _without_none(msgspec.to_builtins(outcome))
+    data: dict[str, Any] = _without_none(msgspec.to_builtins(msgspec.structs.asdict(outcome)))
     at = data.pop("at", None)
     data.pop("source", None)
     if at is not None and not data.keys() & {"occurred_at", "finished_at", "started_at"}:
