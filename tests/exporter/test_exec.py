@@ -2,10 +2,10 @@
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -252,11 +252,13 @@ def test_further_descriptors_pass_through(run: Run, tmp_path: Path) -> None:
 def test_on_a_terminal_the_job_is_in_the_foreground(
     env: dict[str, str], recorder: Recorder
 ) -> None:
-    """It may read from the terminal, and Ctrl-C reaches it; the terminal is given back."""
+    """It may read from the terminal; Ctrl-C reaches it and the script around it; then the
+    terminal is given back."""
     child, terminal = pty.fork()
     if child == 0:
         job = "import time; print('got:' + input(), flush=True); time.sleep(60)"
         shell = (
+            "trap 'echo shell too' INT; "
             f'{" ".join(COMMAND)} exec orders -- {sys.executable} -c "{job}"; '
             "echo code:$?; read again; echo again:$again"
         )
@@ -265,7 +267,7 @@ def test_on_a_terminal_the_job_is_in_the_foreground(
         os.write(terminal, b"hello\n")
         read_until(terminal, "got:hello")
         os.write(terminal, b"\x03")
-        read_until(terminal, "code:130")
+        assert "shell too" in read_until(terminal, "code:130")
         os.write(terminal, b"back\n")
         read_until(terminal, "again:back")
     finally:
@@ -275,13 +277,14 @@ def test_on_a_terminal_the_job_is_in_the_foreground(
     assert (end["outcome"], end["exit_code"]) == ("aborted", 130)
 
 
-def read_until(terminal: int, text: str) -> None:
-    """Read what the terminal shows until ``text`` was shown."""
+def read_until(terminal: int, text: str) -> str:
+    """What the terminal shows, up to and with ``text``."""
     shown = b""
-    deadline = time.monotonic() + 30
     while text.encode() not in shown:
-        assert time.monotonic() < deadline, shown
+        readable, _, _ = select.select([terminal], [], [], 20)
+        assert readable, f"waited for {text!r}, saw {shown!r}"
         shown += os.read(terminal, 1024)
+    return shown.decode()
 
 
 def test_usage_errors_name_the_option(run: Run) -> None:

@@ -80,6 +80,7 @@ class Job:
             signal.setitimer(signal.ITIMER_REAL, 0)
             terminal.take_back()
         process.returncode = os.waitstatus_to_exitcode(status)
+        terminal.share(-process.returncode)
         if self._timed_out:
             self._end_group()
         pump.join(_DRAIN_SECONDS)
@@ -100,7 +101,7 @@ class Job:
             early = os.WSTOPSIG(status) in (signal.SIGTTIN, signal.SIGTTOU)
             if not (early and terminal.handed_over):  # it did not just outrun hand_over()
                 terminal.take_back()
-                os.kill(os.getpid(), signal.SIGSTOP)  # the shell shows the job as stopped
+                os.killpg(os.getpgrp(), signal.SIGSTOP)  # the shell shows the job as stopped
                 terminal.hand_over()  # continued by fg (or bg)
             self._signal(signal.SIGCONT)
 
@@ -157,6 +158,7 @@ class _Terminal:
         self._group = group
         self.ours = os.isatty(_STDIN)
         self.handed_over = False
+        self._was_handed_over = False
 
     def hand_over(self) -> None:
         """Put the command into the foreground if that is our place."""
@@ -164,7 +166,7 @@ class _Terminal:
             with suppress(OSError):
                 if os.tcgetpgrp(_STDIN) == os.getpgrp():
                     os.tcsetpgrp(_STDIN, self._group)
-                    self.handed_over = True
+                    self.handed_over = self._was_handed_over = True
 
     def take_back(self) -> None:
         """Put ourselves into the foreground again."""
@@ -175,6 +177,12 @@ class _Terminal:
         with suppress(OSError):
             os.tcsetpgrp(_STDIN, os.getpgrp())
         signal.signal(signal.SIGTTOU, previous)
+
+    def share(self, number: int) -> None:
+        """Pass Ctrl-C on to our group, as the keyboard would have: a script around us ends too."""
+        if self._was_handed_over and number in (signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_IGN)  # we still have to report
+            os.killpg(os.getpgrp(), number)
 
 
 def _shell_code(returncode: int) -> int:
