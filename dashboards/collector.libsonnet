@@ -14,6 +14,20 @@ function(kit)
   ];
   local line(expr, legend) = kit.query(q(expr), legend);
 
+  // The exporter's own pages know single runs and take acknowledgements.
+  local atExporter(title, path, icon, tooltip) = {
+    type: 'link',
+    title: title,
+    url: '%s/collectors/${collector:percentencode}%s' % [kit.config.exporterUrl, path],
+    icon: icon,
+    tooltip: tooltip,
+    tags: [],
+    asDropdown: false,
+    targetBlank: true,
+    includeVars: false,
+    keepTime: false,
+  };
+
   local rightNow = [
     kit.stat({
       title: 'State',
@@ -482,18 +496,10 @@ function(kit)
     description: 'One collector: what happens, why, since when, what is usual, what comes next and who is repairing it.',
     variables: [kit.collectorVariable],
     annotations: kit.collectorAnnotations,
-    links: [{
-      type: 'link',
-      title: 'Runs with their error messages',
-      url: kit.config.exporterUrl + '/api/v1/collectors/${collector:percentencode}/runs',
-      icon: 'doc',
-      tooltip: 'The newest runs as the exporter recorded them',
-      tags: [],
-      asDropdown: false,
-      targetBlank: true,
-      includeVars: false,
-      keepTime: false,
-    }],
+    links: [
+      atExporter('Runs, incidents, error messages', '', 'doc', 'What the exporter recorded, run by run'),
+      atExporter('Acknowledge', '/ack', 'bolt', 'Say that you are on it: escalation stops, others see your name'),
+    ],
     rows: [
       kit.row('', rightNow),
       kit.row('What is wrong', problems),

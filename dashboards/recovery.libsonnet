@@ -2,17 +2,8 @@
 function(kit)
   local q = kit.q;
   // Over the time range shown, so that the picker asks the question.
-  local over(metric, by, extra='') = 'sum by (%s) (increase(%s{%s}[$__range]) %s)' % [
-    by,
-    metric,
-    std.join(', ', [m for m in [kit.matchers.facts, extra] if m != '']),
-    kit.matchers.teams,
-  ];
-  local total(metric, extra='') = 'sum(increase(%s{%s}[$__range]) %s)' % [
-    metric,
-    std.join(', ', [m for m in [kit.matchers.facts, extra] if m != '']),
-    kit.matchers.teams,
-  ];
+  local each(metric, extra='') = kit.teams(kit.grown(metric, '$__range', '', extra));
+  local total(metric, extra='') = 'sum(%s)' % each(metric, extra);
   local configure = 'No collector has a recovery section: see recovery in collectors.yml';
 
   kit.new({
@@ -133,10 +124,10 @@ function(kit)
           title: 'Time to recovery, mean',
           description: 'Mean length of the incidents that ended within the day before each point.',
           unit: 's',
-          queries: [kit.query(q(|||
-            sum(increase(collection_incident_duration_seconds_sum{%(facts)s}[1d]) %(teams)s)
-            / (sum(increase(collection_incident_duration_seconds_count{%(facts)s}[1d]) %(teams)s) > 0)
-          |||), 'mean over a day')],
+          queries: [kit.query(q('sum(%s) / (sum(%s) > 0)' % [
+            kit.teams(kit.grown('collection_incident_duration_seconds_sum', '1d')),
+            kit.teams(kit.grown('collection_incident_duration_seconds_count', '1d')),
+          ]), 'mean over a day')],
           noValue: 'No incident ended in this time range',
         }),
         kit.bars({
@@ -162,17 +153,17 @@ function(kit)
           sortBy: [{ displayName: 'Incidents', desc: true }],
           columns: [
             { title: 'Collector', label: 'collector', links: kit.toCollector(), width: 260 },
-            { title: 'Incidents', expr: q(over('collection_incidents_total', kit.matchers.by) + ' > 0'), decimals: 0 },
+            { title: 'Incidents', expr: q(each('collection_incidents_total') + ' > 0'), decimals: 0 },
             {
               title: 'Mean length',
               expr: q('%s / (%s > 0)' % [
-                over('collection_incident_duration_seconds_sum', kit.matchers.by),
-                over('collection_incident_duration_seconds_count', kit.matchers.by),
+                each('collection_incident_duration_seconds_sum'),
+                each('collection_incident_duration_seconds_count'),
               ]),
               unit: 's',
             },
-            { title: 'Attempts', expr: q(over('collection_recovery_attempts_total', kit.matchers.by) + ' > 0'), decimals: 0, noValue: '–' },
-            { title: 'Interventions', expr: q(over('collection_manual_interventions_total', kit.matchers.by) + ' > 0'), decimals: 0, noValue: '–' },
+            { title: 'Attempts', expr: q(each('collection_recovery_attempts_total') + ' > 0'), decimals: 0, noValue: '–' },
+            { title: 'Interventions', expr: q(each('collection_manual_interventions_total') + ' > 0'), decimals: 0, noValue: '–' },
           ],
         }),
         kit.stateTimeline({

@@ -143,11 +143,11 @@ function(kit)
           noValue: notScraped('The exporter'),
         }),
         kit.timeseries({
-          title: 'Events kept in the ledger',
-          description: 'Events that history, the API and the back-test can still read.',
-          unit: 'short',
+          title: 'Events committed',
+          description: 'Events a second that became durable. It follows what is accepted; a gap between the two is a queue.',
+          unit: 'eps',
           width: 12,
-          queries: [kit.query(q('max by (instance) (collection_health_ledger_events{%(facts)s})'), '{{instance}}')],
+          queries: [kit.query(q('sum by (instance) (%s)' % own('collection_health_ledger_events_total')), '{{instance}}')],
           noValue: notScraped('The exporter'),
         }),
         kit.timeseries({

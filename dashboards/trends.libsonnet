@@ -7,7 +7,7 @@ function(kit)
   local grown(metric, offset) =
     local counter(past) = 'sum by (%%(by)s) (%s{%%(facts)s}%s)' % [metric, past];
     local at(days) = if days == 0 then '' else ' offset %dd' % days;
-    '((%s - %s >= 0) %%(teams)s)' % [counter(at(offset)), counter(at(offset + 1))];
+    '((%s - %s >= 0 or %s) %%(teams)s)' % [counter(at(offset)), counter(at(offset + 1)), counter(at(offset))];
   local failedShare(offset) = q('sum(%s) / (sum(%s) > 0)' % [
     grown('collection_run_failures_total', offset),
     grown('collection_runs_total', offset),

@@ -55,7 +55,7 @@ function(config)
     // started at 0.
     grown(metric, window, by='', extra='')::
       local labels = self.matchers.by + (if by == '' then '' else ', ' + by);
-      local counter(offset) = 'max by (%s) (%s%s)' % [labels, braced(metric, [facts, extra]), offset];
+      local counter(offset) = 'sum by (%s) (%s%s)' % [labels, braced(metric, [facts, extra]), offset];
       '(%s - %s >= 0 or %s)' % [counter(''), counter(' offset ' + window), counter('')],
     teams(expr):: '(%s %s)' % [expr, self.matchers.teams],
     // Alerts of this pack that are firing; shadow alerts are tried out silently and do not count.

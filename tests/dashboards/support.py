@@ -45,9 +45,7 @@ class Query:
 @cache
 def evaluate(config: str = "{}") -> dict[str, Json]:
     """All dashboards by file name, from the mixin with ``config`` (jsonnet) laid over `_config`."""
-    snippet = (
-        "((import 'mixin.libsonnet') + {_config+:: " + config + "}).grafanaDashboards"
-    )
+    snippet = "((import 'mixin.libsonnet') + {_config+:: " + config + "}).grafanaDashboards"
     return dict(json.loads(_jsonnet.evaluate_snippet("dashboards", snippet, jpathdir=[str(ROOT)])))
 
 
@@ -102,3 +100,17 @@ def promql(query: Query, variables: Mapping[str, str]) -> str:
     """The PromQL that reaches Prometheus; of ``label_values(selector, label)`` the selector."""
     match = LABEL_VALUES.match(query.expr)
     return fill(match["selector"] if match else query.expr, variables)
+
+
+@cache
+def rule_groups() -> list[Json]:
+    """The groups of recording rules of the mixin."""
+    snippet = "(import 'mixin.libsonnet').prometheusRules.groups"
+    return list(json.loads(_jsonnet.evaluate_snippet("rules", snippet, jpathdir=[str(ROOT)])))
+
+
+@cache
+def alert_groups() -> list[Json]:
+    """The groups of alerting rules of the mixin."""
+    snippet = "(import 'mixin.libsonnet').prometheusAlerts.groups"
+    return list(json.loads(_jsonnet.evaluate_snippet("alerts", snippet, jpathdir=[str(ROOT)])))
