@@ -58,7 +58,8 @@
       latency: 0.1,
       volume: 0.1,
       quality: 0.1,
-      dependency: 0.1,
+      slo: 0.05,
+      dependency: 0.05,
     },
 
     // Critical alerts wake people: they must be this much rarer than warnings. 20 means at most one
@@ -74,6 +75,8 @@
       nonHealingReasons: ['auth', 'not_found', 'schema', 'config'],
       // Runs a collector must have behind it before one run may be enough.
       minRunsForSingle: 10,
+      // Failed runs in a row that count while nothing is known of a collector (its first minutes).
+      coldStartRuns: 5,
       // Fewest and most failed runs in a row that CollectorFailing may wait for.
       minRuns: 2,
       maxRuns: 20,
@@ -83,6 +86,16 @@
       // Tiers that want to hear of the first failed run at once, whatever it costs in false alerts,
       // e.g. ['1']. Empty keeps the dial in charge.
       impatientTiers: [],
+      // A streak that began within this many runs of a new version is laid at its door.
+      versionRuns: 3,
+    },
+
+    flapping: {
+      // Flips among the last ten runs that make a collector alternate rather than fail.
+      runFlips: 6,
+      // Changes of the confirmed state within a day after which one flapping alert replaces the
+      // stream of failing ones.
+      stateFlips: 6,
     },
 
     // ---- Freshness ---------------------------------------------------------------------------------
@@ -135,6 +148,91 @@
       minDrop: 0.03,
       // Runs before quality is judged.
       minRuns: 5,
+    },
+
+    // ---- Objectives --------------------------------------------------------------------------------
+
+    slo: {
+      // The window of error budgets. Not beyond your retention: 15 days unless you configured more.
+      window: '14d',
+      // Availability objective of collectors that declare none.
+      defaultObjective: 0.99,
+      // Fewer errors or runs than this in a window are no evidence, whatever the ratio.
+      minErrors: 3,
+      minEvents: 10,
+      // Burn rates that are news, by window (Google's SRE Workbook, chapter 5).
+      burn: { '1h': 14.4, '6h': 6, '1d': 3, '3d': 1 },
+    },
+
+    // ---- Dependencies and fleet --------------------------------------------------------------------
+
+    dependency: {
+      // A dependency is blamed when at least this many of its collectors fail,
+      minCollectors: 2,
+      // and more than this share of those that ran since,
+      minShare: 0.5,
+      // with failures this far apart. Longer ignores longer blips and delays the alert as much.
+      minSpan: '10m',
+      // Evidence in nats that one collector can contribute at most.
+      evidenceCap: 7,
+      // How long after its end it still explains collectors that have not run since.
+      hold: '1h',
+    },
+
+    fleet: {
+      // Share of all collectors failing without a dependency that explains them, and how many at least.
+      failingShare: 0.5,
+      failingCount: 5,
+      // Share of the fleet's weight at risk that deserves a person's attention.
+      riskShare: 0.3,
+    },
+
+    probes: {
+      // A probe must have failed throughout. At least twice the interval of your slowest probe.
+      minFailing: '10m',
+    },
+
+    // ---- Predictions -------------------------------------------------------------------------------
+
+    prediction: {
+      // Growth towards the timeout counts once the duration is this unusual (1 is news by itself),
+      minDeviation: 0.5,
+      // and this near to the timeout.
+      minShareOfCeiling: 0.2,
+      // How far ahead the end of an error budget is announced.
+      budgetHorizon: '1d',
+      // A quota must run out before this share of the time left until its reset,
+      quotaMargin: 0.8,
+      // and only what is left below this share is judged: early in a period the estimate is noise.
+      quotaBelow: 0.6,
+      // How long before its end a credential is announced (tokens that live days: a tenth of their life).
+      credentialHorizon: '3d',
+      // Below this it is critical.
+      credentialCritical: '1d',
+      // How far ahead a volume's end is announced.
+      volumeHorizon: '1d',
+    },
+
+    // ---- Escalation --------------------------------------------------------------------------------
+
+    // Levels by tier: after how long a critical problem that nobody acknowledged, and that no recovery
+    // is working on, climbs to level 1, 2, 3. A tier that is not listed never escalates.
+    escalation: {
+      '1': ['0s', '15m', '30m'],
+      '2': ['0s', '2h'],
+    },
+
+    // ---- Promises on the scorecard -----------------------------------------------------------------
+
+    scorecard: {
+      recovery_time_seconds: 300,
+      alert_relevance_ratio: 0.95,
+      recovery_success_ratio: 0.9,
+      coverage_ratio: 1,
+      uptime_ratio: 0.99,
+      quality_ratio: 0.95,
+      interventions_saved_ratio: 0.8,
+      reliability_ratio: 0.999,
     },
 
     // ---- Links and labels on alerts -----------------------------------------------------------------

@@ -1,16 +1,11 @@
 // What is usual for this collector: how often it fails without anything being wrong, how long such
-// flakes last, and from that how many failed runs in a row are news.
+// flakes last, and from that how many failed runs in a row, or among the last ones, are news.
 function(config, lib) {
   local week = 604800,
+  local f = config.failing,
   // Half a count would be Jeffreys' prior; a quarter lets two clean weeks answer "two runs".
   local prior = { starts: 0.25, persisted: 0.25, streaks: 2.5 },
   local dial = config.falseAlertsPerCollectorWeek * config.falseAlertShares.failing,
-  // Counters start at 0 with the collector, so without older history the counter is the increase.
-  local history(metric, extra='') = |||
-    (%(now)s - %(past)s) >= 0
-    or
-    %(now)s
-  ||| % { now: lib.fact(metric, extra), past: lib.fact(metric, extra, offset=config.historyWindow) },
 
   // P(streak reaches n) = persist^(n-1): the smallest n with starts per week * persist^(n-1) <= dial.
   local threshold(dial) = |||
@@ -22,32 +17,43 @@ function(config, lib) {
       ),
       %(min)d, %(max)d
     )
-  ||| % { dial: dial, week: week, min: config.failing.minRuns, max: config.failing.maxRuns },
+  ||| % { dial: dial, week: week, min: f.minRuns, max: f.maxRuns },
 
   groups: [
-    lib.group('baseline-flakes', config.baselineInterval, [
-      lib.record('collector:runs:history', history('collection_runs_total')),
-      lib.record('collector:failure_streaks:history', history('collection_failure_streaks_total')),
-      lib.record('collector:reason_failures:history', history('collection_run_failures_total', 'reason=~"%s"' % std.join('|', config.failing.nonHealingReasons))),
-      // Irregular collectors without a known interval are treated as hourly ones.
-      lib.record('collector:interval:assumed_seconds', |||
-        collector:interval:seconds
-        or
-        0 * collector:consecutive_failures:count + 3600
-      |||),
-      // Chance that a run begins a streak of failures that heals by itself. Streaks of eight and the
-      // open one are outages or undecided, not flakes.
-      lib.record('collector:flake:start_ratio', |||
-        (
-          clamp_min(
-            collector:failure_streaks:history{runs="1"}
-            - ignoring (runs) collector:failure_streaks:history{runs="8"}
-            - ignoring (runs) ((collector:consecutive_failures:count >= bool 1) - (collector:consecutive_failures:count >= bool 8)),
-            0
-          ) + %(starts)g
+    lib.group('flakes', config.baselineInterval, [
+      lib.record('collector:runs:history', lib.increase('collection_runs_total', config.historyWindow)),
+    ] + [
+      // Streaks by the length they reached, without the open one: it is not known yet what it is.
+      lib.record('collector:failure_streaks:history', |||
+        clamp_min(
+          (
+            %(streaks)s
+          )
+          - (collector:consecutive_failures:count >= bool %(runs)d),
+          0
         )
-        /
-        (collector:runs:history + 1)
+      ||| % {
+        runs: runs,
+        streaks: std.strReplace(std.rstripChars(lib.increase('collection_failure_streaks_total', config.historyWindow, 'runs="%d"' % runs, ['runs']), '\n'), '\n', '\n    '),
+      }, { runs: '%d' % runs })
+      for runs in [1, 2, 3, 8]
+    ] + [
+      lib.record('collector:reason_failures:history', lib.increase('collection_run_failures_total', config.historyWindow, 'reason=~"%s"' % std.join('|', f.nonHealingReasons))),
+      // Streaks of eight are outages, not flakes: they are left out of both ratios.
+      // Chance that a run begins a streak of failures that heals by itself.
+      lib.record('collector:flake:start_ratio', |||
+        clamp_max(
+          (
+            clamp_min(
+              sum without (runs) (collector:failure_streaks:history{runs="1"})
+              - sum without (runs) (collector:failure_streaks:history{runs="8"}),
+              0
+            ) + %(starts)g
+          )
+          /
+          (collector:runs:history + 1),
+          0.5
+        )
       ||| % prior),
       // Chance that such a streak goes on for another run, shrunk to 0.1 while there is little evidence.
       lib.record('collector:flake:persist_ratio', |||
@@ -55,8 +61,7 @@ function(config, lib) {
           (
             clamp_min(
               sum without (runs) (collector:failure_streaks:history{runs=~"2|3"})
-              - 2 * sum without (runs) (collector:failure_streaks:history{runs="8"})
-              - ((collector:consecutive_failures:count >= bool 2) + (collector:consecutive_failures:count >= bool 3) - 2 * (collector:consecutive_failures:count >= bool 8)),
+              - 2 * sum without (runs) (collector:failure_streaks:history{runs="8"}),
               0
             ) + %(persisted)g
           )
@@ -64,16 +69,35 @@ function(config, lib) {
           (
             clamp_min(
               sum without (runs) (collector:failure_streaks:history{runs=~"1|2"})
-              - 2 * sum without (runs) (collector:failure_streaks:history{runs="8"})
-              - ((collector:consecutive_failures:count >= bool 1) + (collector:consecutive_failures:count >= bool 2) - 2 * (collector:consecutive_failures:count >= bool 8)),
+              - 2 * sum without (runs) (collector:failure_streaks:history{runs="8"}),
               0
             ) + %(streaks)g
           ),
           0.01, 0.9
         )
       ||| % prior),
+      // Share of failed runs while nothing is wrong: starts times mean length 1/(1-persist).
+      lib.record('collector:flake:ratio', 'clamp(collector:flake:start_ratio / (1 - collector:flake:persist_ratio), 0.0001, 0.5)'),
       lib.record('collector:failing:threshold', threshold(dial), { severity: 'warning' }),
       lib.record('collector:failing:threshold', threshold(dial / config.criticalFactor), { severity: 'critical' }),
+      // Evidence that a verdict needs when it is tested at every run; lib.limit adds its share.
+      lib.record('collector:evidence:limit_nats', 'clamp_min(ln(%g / collector:interval:assumed_seconds), 1)' % (week / config.falseAlertsPerCollectorWeek)),
+    ]),
+    lib.group('surprise', config.fastInterval, [
+      // How surprising that many failures among the last runs are, in nats: n KL(ratio || flake ratio)
+      // bounds -ln P from below (Chernoff). Bursts carry less evidence than their runs: n is
+      // the effective number of independent runs, n (1-rho)/(1+rho) with rho = persist - ratio.
+      lib.record('collector:failures:surprise_nats', |||
+        (
+          clamp(collector:failures:ratio, 0.0001, 0.9999) * ln(clamp(collector:failures:ratio, 0.0001, 0.9999) / ignoring (window) group_left () %(p)s)
+          + clamp(1 - collector:failures:ratio, 0.0001, 0.9999) * ln(clamp(1 - collector:failures:ratio, 0.0001, 0.9999) / ignoring (window) group_left () (1 - %(p)s))
+        )
+        * collector:runs:count
+        * ignoring (window) group_left ()
+        ((1 - clamp_min(%(q)s - %(p)s, 0)) / (1 + clamp_min(%(q)s - %(p)s, 0)))
+        and
+        collector:failures:ratio > ignoring (window) group_left () %(p)s
+      ||| % { p: 'collector:flake:ratio', q: 'collector:flake:persist_ratio' }),
     ]),
   ],
 }

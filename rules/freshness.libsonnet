@@ -4,9 +4,10 @@ function(config, lib) {
   local f = config.freshness,
   groups: [
     lib.group('freshness', config.fastInterval, [
-      // 1 while the exporter was lately away: outcomes may still be on their way.
-      lib.record('fleet:exporter:up', 'max without (%s) (up%s)' % [std.join(', ', config.instanceLabels), lib.matchers()]),
-      lib.record('fleet:exporter:settling', 'min_over_time(fleet:exporter:up[%s]) < bool 1 > 0' % f.settle),
+      lib.record('fleet:exporter:up', 'max without (%s) (up%s)' % [lib.dropped, lib.matchers()]),
+      // Exists while the exporter was lately away: outcomes may still be on their way.
+      lib.record('fleet:exporter:settling', 'min_over_time(fleet:exporter:up[%s]) < 1' % f.settle),
+      // Inferred intervals get slack in proportion to the doubt in them.
       lib.record('collector:run_deadline:timestamp_seconds', |||
         %(deadline)s
         + collector:interval:seconds * (1 - %(confidence)s)
@@ -23,17 +24,22 @@ function(config, lib) {
         /
         (collector:run_deadline:timestamp_seconds - collector:last_run:timestamp_seconds > 0)
       |||),
-      // How long good data may take. Declared by the owner, but never shorter than one due run; or
+      // How long good data may take. Declared by its owner, but never shorter than one due run;
       // else as long as the failed runs that are still no news.
       lib.record('collector:data_age:limit_seconds', |||
-        clamp_min(%(target)s, 0)
-        or
-        (collector:failing:threshold{severity="warning"} - 1) * ignoring (severity) collector:interval:seconds
-        + (collector:run_deadline:timestamp_seconds - collector:last_run:timestamp_seconds)
-      ||| % { target: lib.fact('collection_freshness_target_seconds') }),
+        (
+          %(target)s
+          or
+          (sum without (severity) (collector:failing:threshold{severity="warning"}) - 1) * collector:interval:seconds
+          + (collector:run_deadline:timestamp_seconds - collector:last_run:timestamp_seconds)
+        )
+        > 0
+      ||| % {
+        target: lib.fact('collection_freshness_target_seconds'),
+      }),
       lib.record('collector:data_age:seconds', |||
         time() - (
-          %(newest)s and %(target)s
+          (%(newest)s and %(target)s)
           or
           collector:last_success:timestamp_seconds
         )
@@ -41,7 +47,23 @@ function(config, lib) {
         newest: lib.fact('collection_newest_data_timestamp_seconds'),
         target: lib.fact('collection_freshness_target_seconds'),
       }),
-      lib.record('collector:data_age:ratio', 'collector:data_age:seconds / (collector:data_age:limit_seconds > 0)'),
+      lib.record('collector:data_age:ratio', 'collector:data_age:seconds / collector:data_age:limit_seconds'),
+      // A run under way hangs beyond its declared timeout, else beyond a multiple of its usual duration.
+      lib.record('collector:running:seconds', |||
+        time() - (%(start)s > 0)
+        unless
+        collector:last_run:timestamp_seconds > %(start)s
+      ||| % { start: lib.fact('collection_oldest_running_start_timestamp_seconds') }),
+      lib.record('collector:running:limit_seconds', |||
+        %(timeout)s
+        or
+        %(factor)g * %(usual)s + %(grace)s
+      ||| % {
+        timeout: lib.fact('collection_run_timeout_seconds'),
+        factor: f.hangingFactor,
+        usual: lib.fact('collection_window_duration_seconds', 'window="100"', ['window']),
+        grace: lib.fact('collection_grace_seconds'),
+      }),
     ]),
   ],
 }

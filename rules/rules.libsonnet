@@ -1,19 +1,35 @@
 // Puts the rule files together under the two keys of the monitoring-mixin contract.
 {
-  local root = self,
-  local lib = (import 'lib/builders.libsonnet')(root._config),
-  local concern(file) = file(root._config, lib).groups,
+  local config = self._config,
+  local lib = (import 'lib/builders.libsonnet')(config),
+  local alerts = (import 'lib/alerts.libsonnet')(config),
+  local wanted(group) = group {
+    rules: std.filter(function(rule) !std.member(config.disabledAlerts, rule.alert), group.rules),
+  },
 
   prometheusRules+:: {
-    groups+:
-      concern(import 'sli.libsonnet') +
-      concern(import 'baseline.libsonnet') +
-      concern(import 'freshness.libsonnet') +
-      concern(import 'health.libsonnet') +
-      concern(import 'labels.libsonnet'),
+    groups+: std.flatMap(function(concern) concern(config, lib).groups, [
+      import 'sli.libsonnet',
+      import 'baseline.libsonnet',
+      import 'freshness.libsonnet',
+      import 'latency.libsonnet',
+      import 'volume.libsonnet',
+      import 'slo.libsonnet',
+      import 'health.libsonnet',
+      import 'dependencies.libsonnet',
+      import 'patterns.libsonnet',
+      import 'prediction.libsonnet',
+      import 'risk.libsonnet',
+      import 'recovery.libsonnet',
+      import 'meta.libsonnet',
+      import 'scorecard.libsonnet',
+    ]),
   },
 
   prometheusAlerts+:: {
-    groups+: concern(import 'alerts.libsonnet'),
+    groups+: std.filter(
+      function(group) group.rules != [],
+      std.map(wanted, (import 'alerts.libsonnet')(config, lib, alerts).groups)
+    ),
   },
 }

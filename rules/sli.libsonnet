@@ -9,9 +9,15 @@ function(config, lib) {
       lib.record('collector:consecutive_failures:count', lib.fact('collection_consecutive_failures')),
       lib.record('collector:runs:count', lib.fact('collection_window_runs')),
       lib.record('collector:failures:count', lib.fact('collection_window_failures')),
-      // No division by zero: a window without runs has no ratio, rather than NaN.
+      // A window without runs has no ratio, rather than NaN.
       lib.record('collector:failures:ratio', 'collector:failures:count / (collector:runs:count > 0)'),
       lib.record('collector:transitions:count', lib.fact('collection_window_transitions')),
+      // Irregular collectors without a known interval are treated as hourly ones.
+      lib.record('collector:interval:assumed_seconds', |||
+        collector:interval:seconds
+        or
+        0 * collector:consecutive_failures:count + 3600
+      |||),
       // One series at a time. Preferring what the newest scrape says over what an older one said
       // keeps a reason from lingering; falling back to it survives a missed scrape.
       lib.record('collector:last_failure:info', |||
@@ -23,13 +29,21 @@ function(config, lib) {
           max without (%(dropped)s, reason, stage) (collection_last_failure_info%(matchers)s)
         )
       ||| % {
-        dropped: std.join(', ', config.instanceLabels),
+        dropped: lib.dropped,
         matchers: lib.matchers(),
         guarded: lib.fact('collection_last_failure_info'),
       }),
       // Paused or in maintenance: a person knows, nothing about it is news.
       lib.record('collector:quiet:active', 'max without (control) (%s) == 1' % lib.fact('collection_control_active', 'control=~"paused|maintenance"')),
-      lib.record('collector:quiet:timestamp_seconds', 'collector:quiet:active * time()'),
+      // topk and not max: while a team or tier changes there are two label sets for some minutes,
+      // and a join against two partners would fail for every collector.
+      lib.record('collector:owner:info', |||
+        max without (%(dropped)s, owner, source, version, registered) (
+          topk without (%(dropped)s, team, tier, owner, source, version, registered) (1,
+            last_over_time(collection_info%(matchers)s[%(guard)s])
+          )
+        )
+      ||| % { dropped: lib.dropped, matchers: lib.matchers(), guard: config.scrapeGuard }),
     ]),
   ],
 }

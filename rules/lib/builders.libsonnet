@@ -1,6 +1,13 @@
 // Builders shared by every rule file: facts of the exporter, recording rules, alerts.
 function(config) {
+  local this = self,
   local dropped = std.join(', ', config.instanceLabels),
+  local dial = config.falseAlertsPerCollectorWeek,
+
+  // ---- Reading -----------------------------------------------------------------------------------
+
+  // Labels that tell one exporter from another, for `without (…)`.
+  dropped: dropped,
 
   // Braced matchers: the exporter's selector and whatever the caller adds.
   matchers(extra='')::
@@ -13,10 +20,38 @@ function(config) {
     'max without (%s) (last_over_time(%s%s[%s]%s))' % [
       std.join(', ', [dropped] + drop),
       metric,
-      $.matchers(extra),
+      this.matchers(extra),
       config.scrapeGuard,
       if offset == '' then '' else ' offset ' + offset,
     ],
+
+  // Increase of a counter over a window as a difference of two samples: exact (nothing is
+  // extrapolated) and as cheap over two weeks as over an hour. Counters start at 0 with their
+  // collector and survive restarts of the exporter, so without an older sample the counter itself
+  // is the increase.
+  increase(metric, window, extra='', drop=[])::
+    |||
+      (%(now)s - %(past)s) >= 0
+      or
+      %(now)s
+    ||| % { now: this.fact(metric, extra, drop), past: this.fact(metric, extra, drop, offset=window) },
+
+  // A series recorded in the long group: instant selectors look back five minutes only, so readers
+  // hold its value over two missed evaluations (also within the group: vmalert writes later).
+  held(name, interval=config.longInterval, extra='', offset='')::
+    'last_over_time(%s%s[%ds]%s)' % [name, extra, 2 * this.seconds(interval) + 600, if offset == '' then '' else ' offset ' + offset],
+
+  // ---- Certainty ---------------------------------------------------------------------------------
+
+  // Evidence in nats above which a verdict tested at every run stays within its share of the dial:
+  // ln(tests per week / false alerts per week).
+  limit(share):: '(collector:evidence:limit_nats + %g)' % -std.log(config.falseAlertShares[share]),
+
+  // Deviations as a multiple of sigma with that evidence: z where the Gaussian tail is e^-limit,
+  // z = sqrt(2 L - ln(4 pi L)) (asymptotic inverse of the normal tail).
+  sigmas(share):: 'sqrt(2 * %(l)s - ln(12.566 * %(l)s))' % { l: this.limit(share) },
+
+  // ---- Writing -----------------------------------------------------------------------------------
 
   record(name, expr, labels={}):: {
     record: name,
@@ -24,49 +59,33 @@ function(config) {
     [if labels != {} then 'labels']: labels,
   },
 
-  // '90s', '10m', '1h30m' as a number of seconds.
-  seconds(duration)::
-    local unit = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86400, w: 604800 };
-    local step(state, char) =
-      if std.length(std.findSubstr(char, '0123456789')) > 0 then
-        // A digit after a unit begins the next part.
-        (if state.unit == '' then state { number: state.number + char } else step(flush(state), char))
-      else state { unit: state.unit + char },
-          flush(state) = { total: state.total + std.parseInt(state.number) * unit[state.unit], number: '', unit: '' };
-    flush(std.foldl(step, std.stringChars(duration), { total: 0, number: '', unit: '' })).total,
-
   group(name, interval, rules):: { name: 'collection-' + name, interval: interval, rules: rules },
 
-  // An alert with everything the pack promises of one: links, extra labels, overrides, shadow mode.
-  alert(name, severity, expr, labels, annotations, timing={})::
-    local override = { labels: {}, annotations: {} } + std.get(config.alertOverrides, name, {});
-    local anchor = std.asciiLower(name);
-    {
-      alert: name,
-      expr: expr,
-      [if std.objectHas(override, 'for') then 'for' else if std.objectHas(timing, 'for') then 'for']: std.get(override, 'for', std.get(timing, 'for', '0s')),
-      [if std.objectHas(override, 'keep_firing_for') || std.objectHas(timing, 'keep_firing_for') then 'keep_firing_for']: std.get(override, 'keep_firing_for', std.get(timing, 'keep_firing_for', '0s')),
-      labels: { severity: std.get(override, 'severity', severity) } + labels
-              + (if std.member(config.shadowAlerts, name) then { shadow: 'true' } else {})
-              + config.alertExtraLabels + override.labels,
-      annotations: {
-        runbook_url: config.runbookUrlPattern % anchor,
-        dashboard_url: config.dashboardUrlPattern % 'collection-health-fleet',
-      } + annotations + config.alertExtraAnnotations + override.annotations,
-    },
-
-  // An alert on one kind of problem of a collector; the join adds team, tier and root cause.
-  collectorAlert(name, severity, problem, kind, annotations, timing={})::
-    $.alert(
-      name,
-      severity,
-      |||
-        max without (problem, severity) (collector:problem:value{problem="%s", severity="%s"})
-        * ignoring (team, tier, root_cause) group_left (team, tier, root_cause)
-        collector:labels:info
-      ||| % [problem, severity],
-      { kind: kind },
-      { dashboard_url: config.dashboardUrlPattern % 'collection-health-collector' + '?var-collector={{ $labels.collector }}' } + annotations,
-      timing,
+  // A problem of a collector: a sparse series that exists while the problem does; its value is the
+  // number that matters.
+  problem(name, severity, expr)::
+    this.record(
+      'collector:problem:value',
+      '(\n%s\n)\nunless collector:quiet:active' % indented(expr),
+      { problem: name, severity: severity },
     ),
+
+  // A prediction: seconds until it comes true.
+  prediction(name, expr)::
+    this.record(
+      'collector:prediction:value',
+      '(\n%s\n)\nunless collector:quiet:active' % indented(expr),
+      { prediction: name },
+    ),
+
+  local indented(expr) = '  ' + std.strReplace(std.rstripChars(expr, '\n'), '\n', '\n  '),
+
+  // '90s', '10m', '1h30m' as a number of seconds.
+  seconds(duration)::
+    local unit = { s: 1, m: 60, h: 3600, d: 86400, w: 604800 };
+    local isDigit(char) = std.codepoint(char) >= 48 && std.codepoint(char) <= 57;
+    local step(state, char) =
+      if isDigit(char) then state { number: state.number + char }
+      else { total: state.total + std.parseInt(state.number) * unit[char], number: '' };
+    std.foldl(step, std.stringChars(duration), { total: 0, number: '' }).total,
 }

@@ -1,0 +1,133 @@
+// What several collectors stand on: when it fails it explains them, and one message is enough.
+function(config, lib) {
+  local c = config.dependency,
+  groups: [
+    lib.group('dependencies', config.fastInterval, [
+      lib.record('collector:dependency:info', lib.fact('collection_dependency_info')),
+      // How surprising this collector's open streak is, in nats: that it began, and that it went on.
+      // Capped, so that one long outage and one flake elsewhere are not taken for a common cause.
+      lib.record('collector:failure:evidence_nats', |||
+        clamp_max(
+          -ln(collector:flake:start_ratio) - (collector:consecutive_failures:count - 1) * ln(collector:flake:persist_ratio),
+          %(cap)g
+        )
+        and collector:consecutive_failures:count >= 1
+        unless collector:quiet:active
+      ||| % { cap: c.evidenceCap }),
+      lib.record('dependency:failing:count', |||
+        count without (collector) (
+          collector:dependency:info and ignoring (dependency) collector:failure:evidence_nats
+        )
+      |||),
+      lib.record('dependency:evidence:nats', |||
+        sum without (collector) (
+          collector:dependency:info * ignoring (dependency) group_left () collector:failure:evidence_nats
+        )
+      |||),
+      lib.record('dependency:failing_since:timestamp_seconds', |||
+        min without (collector) (
+          collector:dependency:info * ignoring (dependency) group_left ()
+          (collector:failing_since:timestamp_seconds and collector:failure:evidence_nats)
+        )
+      |||),
+      // Collectors that ran well since the failures began speak against the dependency; those that
+      // have not run since have no say.
+      lib.record('dependency:good:count', |||
+        count without (collector) (
+          collector:dependency:info * ignoring (dependency) group_left ()
+          (collector:last_success:timestamp_seconds and collector:consecutive_failures:count == 0)
+          > ignoring (collector) group_left () dependency:failing_since:timestamp_seconds
+        )
+      |||),
+      lib.record('dependency:failing:ratio', |||
+        dependency:failing:count
+        /
+        (
+          dependency:failing:count + dependency:good:count
+          or dependency:failing:count
+        )
+      |||),
+      // Evidence that all its collectors' runs of a week produce by chance as rarely as the dial says.
+      lib.record('dependency:evidence:limit_nats', |||
+        ln(sum without (collector) (
+          collector:dependency:info * ignoring (dependency) group_left () (%(tests)g / collector:interval:assumed_seconds)
+        ))
+      ||| % { tests: 604800 / (config.falseAlertsPerCollectorWeek * config.falseAlertShares.dependency) }),
+      // A short blip is over before anyone could act: failures must span some minutes.
+      lib.record('dependency:failing:span_seconds', |||
+        max without (collector) (
+          collector:dependency:info * ignoring (dependency) group_left ()
+          (collector:last_run:timestamp_seconds and collector:failure:evidence_nats)
+        )
+        - dependency:failing_since:timestamp_seconds
+      |||),
+      lib.record('dependency:probe_failing:count', |||
+        count without (probe) (
+          max without (%(dropped)s) (max_over_time(collection_dependency_probe_success%(matchers)s[%(for)s])) == 0
+        )
+      ||| % { dropped: lib.dropped, matchers: lib.matchers(), 'for': config.probes.minFailing }),
+      // Suspects, with their evidence; a failing probe is proof.
+      lib.record('dependency:suspect:nats', |||
+        (
+          dependency:evidence:nats > dependency:evidence:limit_nats
+          and dependency:failing:count >= %(min)d
+          and dependency:failing:ratio > %(share)g
+          and dependency:failing:span_seconds >= %(span)d
+        )
+        or 1000 * dependency:probe_failing:count
+      ||| % { min: c.minCollectors, share: c.minShare, span: lib.seconds(c.minSpan) }),
+      // Explaining away: each failing collector is ascribed to its most suspect dependency, the more
+      // specific of two equal ones, so that a second dependency of the same collectors stays innocent.
+      lib.record('collector:suspect:info', |||
+        topk without (dependency) (1,
+          (collector:dependency:info and ignoring (dependency) collector:failure:evidence_nats)
+          * ignoring (collector) group_left ()
+          (dependency:suspect:nats + 1 / count without (collector) (collector:dependency:info))
+        ) > bool 0
+      |||),
+      lib.record('dependency:failing:bool', |||
+        (
+          count without (collector) (collector:suspect:info) >= bool %(min)d
+          and dependency:suspect:nats
+        )
+        or clamp_max(dependency:probe_failing:count, 1)
+        or 0 * count without (collector) (collector:dependency:info)
+      ||| % { min: c.minCollectors }),
+      lib.record('dependency:last_failing:timestamp_seconds', 'time() * (dependency:failing:bool == 1)'),
+      // Stays while collectors have not run since: they are still explained by what is over.
+      lib.record('collector:explained_by:info', |||
+        topk without (dependency) (1,
+          (collector:dependency:info and ignoring (dependency) collector:failure:evidence_nats)
+          * ignoring (collector) group_left ()
+          max_over_time(dependency:last_failing:timestamp_seconds[%(hold)s])
+          >= ignoring (dependency) group_left ()
+          collector:failing_since:timestamp_seconds
+        ) > bool 0
+      ||| % { hold: c.hold }),
+      // Failing while it explains anybody, or its probe fails; the value is how many it explains.
+      lib.record('dependency:problem:value', |||
+        count without (collector) (collector:explained_by:info)
+        or 0 * (dependency:failing:bool == 1)
+      |||),
+      // The most important tier that stands on it.
+      lib.record('dependency:tier:info', |||
+        label_replace(0 * count without (collector) (collector:dependency:info) + 1, "tier", "3", "", "")
+        unless ignoring (tier) count without (collector, team, tier) (%(tier1)s or %(tier2)s)
+        or label_replace(count without (collector, team, tier) (%(tier2)s) * 0 + 1, "tier", "2", "", "")
+        unless ignoring (tier) count without (collector, team, tier) (%(tier1)s)
+        or label_replace(count without (collector, team, tier) (%(tier1)s) * 0 + 1, "tier", "1", "", "")
+      ||| % {
+        ['tier' + tier]: 'collector:dependency:info * ignoring (dependency, team, tier) group_left (team, tier) collector:owner:info{tier="%s"}' % tier
+        for tier in ['1', '2']
+      }),
+      lib.record('collector:labels:info', |||
+        max without (dependency) (label_replace(
+          collector:owner:info * ignoring (team, tier, dependency) group_left (dependency) collector:explained_by:info,
+          "root_cause", "dependency:$1", "dependency", "(.+)"
+        ))
+        or ignoring (root_cause)
+        label_replace(collector:owner:info, "root_cause", "collector:$1", "collector", "(.+)")
+      |||),
+    ]),
+  ],
+}

@@ -1,0 +1,72 @@
+// Builders of alerts: links, extra labels, overrides, shadow mode, and the joins that label them.
+function(config) {
+  local this = self,
+  local dashboard(uid) = config.dashboardUrlPattern % uid,
+
+  // An alert with everything the pack promises of one. `timing` may hold `for` and `keep_firing_for`.
+  alert(name, severity, expr, labels, annotations, timing={})::
+    local override = { labels: {}, annotations: {} } + std.get(config.alertOverrides, name, {});
+    local times = {
+      [key]: std.get(override, key, std.get(timing, key))
+      for key in ['for', 'keep_firing_for']
+      if std.objectHas(override, key) || std.objectHas(timing, key)
+    };
+    {
+      alert: name,
+      expr: expr,
+      labels: { severity: std.get(override, 'severity', severity) } + labels
+              + (if std.member(config.shadowAlerts, name) then { shadow: 'true' } else {})
+              + config.alertExtraLabels + override.labels,
+      annotations: {
+        runbook_url: config.runbookUrlPattern % std.asciiLower(name),
+        dashboard_url: dashboard('collection-health-fleet'),
+      } + annotations + config.alertExtraAnnotations + override.annotations,
+    } + times,
+
+  // Adds team, tier and root cause to an expression with one series per collector.
+  labelled(expr):: |||
+    (
+      %s
+    )
+    * ignoring (team, tier, root_cause) group_left (team, tier, root_cause)
+    collector:labels:info
+  ||| % std.strReplace(std.rstripChars(expr, '\n'), '\n', '\n  '),
+
+  // Annotations that every alert on a collector carries: since when, why, what it costs, what is
+  // being done. Each reads a recorded series and stays empty where there is nothing to say.
+  local about(annotations) = annotations {
+    local query(expr, text) = '{{ with query (printf `%s` $labels.collector) }}{{ with first . }}%s{{ end }}{{ end }}' % [expr, text],
+    since: query('time() - collector:failing_since:timestamp_seconds{collector=%q}', '{{ . | value | humanizeDuration }} ago'),
+    cause: query('collector:last_failure:info{collector=%q} and on (collector) collector:failing_since:timestamp_seconds', 'Reason {{ . | label "reason" }}{{ with . | label "stage" }} at stage {{ . }}{{ end }}. ')
+           + '{{ if not (match "^collector:" $labels.root_cause) }}Explained by {{ $labels.root_cause }}. {{ end }}'
+           + annotations.cause,
+    impact: annotations.impact
+            + query('collector:impact:records_missed{collector=%q}', ' About {{ . | value | humanize }} records missed so far.')
+            + query('collector:impact:cost{collector=%q}', ' Cost so far {{ . | value | humanize }}.')
+            + query('collector:impact:consumers{collector=%q}', ' {{ . | value }} consumers wait downstream.'),
+    recovery: query('collector:recovery:state{collector=%q} > 0', '{{ if eq (. | value) 1.0 }}Automatic recovery is under way.{{ else if eq (. | value) 2.0 }}Automatic recovery waits: its breaker is open.{{ else }}Automatic recovery is exhausted.{{ end }}'),
+    dashboard_url: dashboard('collection-health-collector') + '?var-collector={{ $labels.collector | urlquery }}',
+  },
+
+  // An alert on one kind of problem of a collector; `told` where the message weighs it differently.
+  problem(name, severity, problem, kind, annotations, timing={}, labels={}, told=severity)::
+    this.alert(
+      name,
+      told,
+      this.labelled('sum without (problem, severity) (collector:problem:value{problem="%s", severity="%s"})' % [problem, severity]),
+      { kind: kind } + labels,
+      about(annotations),
+      timing,
+    ),
+
+  // An alert on one kind of prediction about a collector.
+  prediction(name, prediction, annotations, timing={}, severity='info', condition='')::
+    this.alert(
+      name,
+      severity,
+      this.labelled('sum without (prediction) (collector:prediction:value{prediction="%s"}%s)' % [prediction, condition]),
+      { kind: 'prediction' },
+      about(annotations),
+      timing,
+    ),
+}

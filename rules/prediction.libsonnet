@@ -1,0 +1,83 @@
+// What has not failed yet and will: seconds until it does, and how sure that is.
+function(config, lib) {
+  local p = config.prediction,
+  local expiry = lib.fact('collection_credential_expiry_timestamp_seconds'),
+  groups: [
+    lib.group('predictions', config.slowInterval, [
+      // Deterministic: the next attempt cannot be done before the owner's freshness target is missed.
+      lib.prediction('stale', |||
+        collector:last_success:timestamp_seconds + %(target)s - time() > 0
+        and %(next)s + %(usual)s > collector:last_success:timestamp_seconds + %(target)s
+        and collector:consecutive_failures:count > 0
+      ||| % {
+        target: lib.fact('collection_freshness_target_seconds'),
+        next: lib.fact('collection_next_run_timestamp_seconds'),
+        usual: lib.fact('collection_window_duration_seconds', 'window="100"', ['window']),
+      }),
+      // Growing for half a day and a whole one, already unusual, and at the ceiling within the horizon.
+      lib.prediction('timeout', |||
+        (collector:duration:ceiling_seconds - sum without (window) (collector:duration:level_seconds{window="10"})) / (%(slope)s > 0)
+        and collector:duration:forecast_seconds > collector:duration:ceiling_seconds
+        and collector:duration:deviation_ratio > %(deviation)g
+        and sum without (window) (collector:duration:level_seconds{window="10"}) > %(share)g * collector:duration:ceiling_seconds
+      ||| % { slope: lib.held('collector:duration:slope'), deviation: p.minDeviation, share: p.minShareOfCeiling }),
+      lib.prediction('budget', |||
+        min without (sli) (
+          (collector:error_budget:remaining_ratio > 0) * %(window)d
+          / sum without (window) (
+            collector:burn_rate:ratio{window="1d"} > 1
+            and collector:sli_errors:surprise_nats{window="1d"} > ignoring (sli, window) group_left () %(limit)s
+          )
+        )
+        < %(horizon)d
+      ||| % { window: lib.seconds(config.slo.window), limit: lib.limit('slo'), horizon: lib.seconds(p.budgetHorizon) }),
+      // Used up before it is full again, with a margin for the noise of the estimate.
+      lib.prediction('quota', |||
+        collector:quota:exhaustion_seconds < %(margin)g * collector:quota:reset_seconds
+        and collector:quota:remaining_ratio < %(below)g
+        or 0 * (collector:quota:remaining_ratio <= 0 and collector:quota:reset_seconds)
+      ||| % { margin: p.quotaMargin, below: p.quotaBelow }),
+      // Tokens renewed several times a week are judged by their own life time.
+      lib.prediction('credential', |||
+        %(expiry)s - time()
+        < (
+          clamp_max(0.1 * 604800 / (%(renewals)s > 0), %(horizon)d)
+          or 0 * %(expiry)s + %(horizon)d
+        )
+      ||| % { expiry: expiry, renewals: lib.held('collector:credential:renewals'), horizon: lib.seconds(p.credentialHorizon) }),
+      lib.prediction('volume_zero', |||
+        sum without (window) (collector:records:level{window="10"}) / -(%(slope)s < 0) < %(horizon)d
+        and sum without (window) (collector:records:level{window="10"} > 0) < 0.7 * collector:records:usual
+        and sum without (window) (collector:records:deviation{window="10"} < -0.7 * collector:records:limit)
+        and collector:records:usual >= %(min)d
+      ||| % { slope: lib.held('collector:records:slope'), horizon: lib.seconds(p.volumeHorizon), min: config.volume.minRecords }),
+      // How sure: 1 where a clock decides, else what the evidence behind the estimate says.
+    ] + [
+      lib.record('collector:prediction:confidence_ratio', '%s and sum without (prediction) (collector:prediction:value{prediction="%s"})' % [sure.expr, sure.prediction], { prediction: sure.prediction })
+      for sure in [
+        { prediction: 'stale', expr: '0 * collector:consecutive_failures:count + 1' },
+        { prediction: 'credential', expr: '0 * collector:consecutive_failures:count + 1' },
+        { prediction: 'timeout', expr: '1 - exp(-2 * clamp_min(collector:duration:deviation_ratio, 0))' },
+        { prediction: 'budget', expr: 'max without (sli, window) (1 - exp(-collector:sli_errors:surprise_nats{window="1d"} / 10))' },
+        { prediction: 'quota', expr: 'clamp(1 - collector:quota:exhaustion_seconds / collector:quota:reset_seconds, 0, 1)' },
+        { prediction: 'volume_zero', expr: '1 - exp(-max without (window) (abs(collector:records:deviation) / collector:records:limit))' },
+      ]
+    ] + [
+      lib.record('collector:quota:remaining_ratio', lib.fact('collection_quota_remaining_ratio')),
+      lib.record('collector:quota:reset_seconds', lib.fact('collection_quota_reset_timestamp_seconds') + ' - time() > 0'),
+      // The use of two hours and of four: the slower decides.
+      lib.record('collector:quota:exhaustion_seconds', |||
+        collector:quota:remaining_ratio
+        /
+        (min without (over) (
+          label_replace(-deriv(collector:quota:remaining_ratio[2h]), "over", "2h", "", "")
+          or label_replace(-deriv(collector:quota:remaining_ratio[4h]), "over", "4h", "", "")
+        ) > 0)
+      |||),
+    ]),
+    lib.group('predictions-long', config.longInterval, [
+      lib.record('collector:credential:hourly_timestamp_seconds', expiry),
+      lib.record('collector:credential:renewals', 'changes(collector:credential:hourly_timestamp_seconds[7d])'),
+    ]),
+  ],
+}

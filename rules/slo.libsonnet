@@ -1,0 +1,53 @@
+// Objectives, error budgets and burn rates, from exact differences of the exporter's counters.
+function(config, lib) {
+  local c = config.slo,
+  local windows = ['1h', '6h', '1d', '3d', c.window],
+  groups: [
+    lib.group('slo', config.baselineInterval, [
+      lib.record('collector:slo:objective_ratio', |||
+        %(declared)s
+        or
+        0 * %(events)s + %(default)g
+      ||| % {
+        declared: lib.fact('collection_slo_objective_ratio'),
+        events: lib.fact('collection_sli_events_total', 'sli="availability"'),
+        default: c.defaultObjective,
+      }),
+    ] + [
+      lib.record('collector:sli_events:increase', lib.increase('collection_sli_events_total', window), { window: window })
+      for window in windows
+    ] + [
+      lib.record('collector:sli_errors:increase', lib.increase('collection_sli_errors_total', window), { window: window })
+      for window in windows
+    ] + [
+      // A ratio of sums; no events, no ratio.
+      lib.record('collector:sli_error:ratio', 'collector:sli_errors:increase / (collector:sli_events:increase > 0)'),
+      // 1 spends the budget exactly within the SLO's own window.
+      lib.record('collector:burn_rate:ratio', |||
+        collector:sli_error:ratio
+        / ignoring (window) group_left ()
+        (1 - collector:slo:objective_ratio > 0)
+      |||),
+      lib.record('collector:error_budget:remaining_ratio', '1 - sum without (window) (collector:burn_rate:ratio{window="%s"})' % c.window),
+      // What the collector's error ratio is otherwise: over the SLO's window without the last day(s).
+      // n KL(ratio || otherwise) as for failures; a chronic violator is a matter for a report.
+      lib.record('collector:sli_errors:usual_ratio', |||
+        clamp(
+          (collector:sli_errors:increase{window="%(all)s"} - ignoring (window) group_right () collector:sli_errors:increase{window=~"1h|6h|1d|3d"} + 0.5)
+          / (collector:sli_events:increase{window="%(all)s"} - ignoring (window) group_right () collector:sli_events:increase{window=~"1h|6h|1d|3d"} + 10),
+          0.001, 0.5
+        )
+      ||| % { all: c.window }),
+      lib.record('collector:sli_errors:surprise_nats', |||
+        collector:sli_events:increase
+        * (
+          clamp(collector:sli_error:ratio, 0.0001, 0.9999) * ln(clamp(collector:sli_error:ratio, 0.0001, 0.9999) / collector:sli_errors:usual_ratio)
+          + clamp(1 - collector:sli_error:ratio, 0.0001, 0.9999) * ln(clamp(1 - collector:sli_error:ratio, 0.0001, 0.9999) / (1 - collector:sli_errors:usual_ratio))
+        )
+        and collector:sli_error:ratio > collector:sli_errors:usual_ratio
+        and collector:sli_errors:increase >= %(minErrors)d
+        and collector:sli_events:increase >= %(minEvents)d
+      ||| % { minErrors: c.minErrors, minEvents: c.minEvents }),
+    ]),
+  ],
+}

@@ -1,0 +1,145 @@
+// Records against what they should be: a flat, a daily and a weekly model predict, and for each
+// collector the one that predicted its last week best speaks.
+function(config, lib) {
+  local c = config.volume,
+  local shrink = { '3': 0.67, '10': 0.38 },
+  // What the level was some days before, at the same time of day.
+  local before(days) = 'last_over_time(collector:records:level[%ds] offset %dd)' % [lib.seconds(config.slowInterval) * 2 + 300, days],
+  local median(days) = std.join('\n  or ', [
+    'label_replace(%s, "days", "%d", "", "")' % [before(day), day]
+    for day in days
+  ]),
+  groups: [
+    lib.group('volume', config.slowInterval, [
+      lib.record('collector:records:level', lib.fact('collection_window_records', 'window=~"3|10"')),
+    ]),
+    lib.group('volume-models', config.baselineInterval, [
+      lib.record('collector:records:usual', lib.fact('collection_window_records', 'window="100"', ['window'])),
+      // Keeps logarithms finite and small counts from looking dramatic.
+      lib.record('collector:records:floor', '0.1 * collector:records:usual + 1'),
+      lib.record('collector:records:expected', |||
+        (
+          0 * collector:records:level + ignoring (window) group_left () (collector:records:usual and collector:interval:assumed_seconds >= 6048)
+        )
+        or %(week)s
+        or 0 * collector:records:level + ignoring (window) group_left () collector:records:usual
+      ||| % { week: lib.held('collector:records:week') }, { model: 'flat' }),
+      // A daily model says nothing about a job that runs once a day.
+      lib.record('collector:records:expected', |||
+        quantile without (days) (0.5,
+          %(levels)s
+        )
+        and ignoring (window) collector:interval:assumed_seconds <= 21600
+      ||| % { levels: median([1, 2, 3]) }, { model: 'daily' }),
+      lib.record('collector:records:expected', |||
+        quantile without (days) (0.5,
+          %(levels)s
+        )
+      ||| % { levels: median([7, 14]) }, { model: 'weekly' }),
+      lib.record('collector:records:residual', |||
+        ln(
+          (collector:records:level + ignoring (window) group_left () collector:records:floor)
+          / ignoring (model) group_right ()
+          (collector:records:expected + ignoring (model, window) group_left () collector:records:floor)
+        )
+      |||),
+      // Recognised seasonality: the model with the least mean error over the last week.
+      lib.record('collector:records:season', |||
+        %(mae)s
+        == ignoring (model) group_left ()
+        min without (model) (%(mae)s)
+      ||| % { mae: lib.held('collector:records:error') }),
+      // topk, should two models be exactly as good.
+      lib.record('collector:records:expected_best', |||
+        max without (model) (collector:records:expected and topk without (model) (1, collector:records:season))
+      |||),
+      lib.record('collector:records:deviation', |||
+        max without (model) (collector:records:residual and topk without (model) (1, collector:records:season))
+        and ignoring (window) %(aged)s
+      ||| % { aged: 'last_over_time(collector:runs:hourly[%ds] offset %s)' % [2 * lib.seconds(config.longInterval) + 600, c.minHistory] }),
+      // Unprecedented against its own last week: sigma of the chosen model's errors (three quarters
+      // lie below 1.15 sigma) times z, never less than what the rarest errors were.
+      lib.record('collector:records:limit', |||
+        clamp_min(
+          clamp_min(%(quartile)s / 1.15, %(min)g) * ignoring (window) group_left () %(sigmas)s
+          > 1.2 * %(rare)s
+          or 1.2 * %(rare)s,
+          %(factor)g
+        )
+      ||| % {
+        quartile: lib.held('collector:records:error_quartile'),
+        rare: lib.held('collector:records:error_rare'),
+        min: c.minSpread * 0.67,
+        sigmas: lib.sigmas('volume'),
+        factor: std.log(c.minFactor),
+      }),
+      lib.record('collector:records:lower', |||
+        clamp_min(
+          (collector:records:expected_best + ignoring (window) group_left () collector:records:floor) * exp(-collector:records:limit)
+          - ignoring (window) group_left () collector:records:floor,
+          0
+        )
+      |||),
+      lib.record('collector:records:upper', |||
+        (collector:records:expected_best + ignoring (window) group_left () collector:records:floor) * exp(collector:records:limit)
+        - ignoring (window) group_left () collector:records:floor
+      |||),
+    ]),
+    lib.group('volume-long', config.longInterval, [
+      lib.record('collector:runs:hourly', 'collector:runs:history'),
+      lib.record('collector:records:hourly', 'collector:records:level'),
+      lib.record('collector:records:week', |||
+        quantile_over_time(0.5, collector:records:hourly[7d])
+        and count_over_time(collector:records:hourly[7d]) >= %d
+      ||| % (86400 / lib.seconds(config.longInterval))),
+      // How rarely it brings nothing: the 5 % quantile of a week.
+      lib.record('collector:records:week_low', 'quantile_over_time(0.05, collector:records:hourly{window="3"}[7d])'),
+      lib.record('collector:records:error_hourly', 'abs(collector:records:residual)'),
+      lib.record('collector:records:error', |||
+        avg_over_time(collector:records:error_hourly[7d])
+        and count_over_time(collector:records:error_hourly[7d]) >= %d
+      ||| % (86400 / lib.seconds(config.longInterval))),
+      lib.record('collector:records:error_quartile', 'max without (model) (quantile_over_time(0.75, collector:records:error_hourly[7d]) and %s)' % 'collector:records:season'),
+      lib.record('collector:records:error_rare', 'max without (model) (quantile_over_time(0.97, collector:records:error_hourly[7d]) and %s)' % 'collector:records:season'),
+      // Growth per second, of the smaller of half a day and of two days: a trend that goes on.
+      lib.record('collector:records:slope', |||
+        max without (over, window) (
+          label_replace(deriv(collector:records:hourly{window="10"}[12h]), "over", "12h", "", "")
+          or label_replace(deriv(collector:records:hourly{window="10"}[2d]), "over", "2d", "", "")
+        )
+      |||),
+    ]),
+    lib.group('quality', config.slowInterval, [
+      lib.record('collector:quality:level_ratio', lib.fact('collection_window_quality_ratio')),
+      lib.record('collector:quality:base_ratio', |||
+        %(week)s
+        and sum without (window) (collector:runs:count{window="100"}) >= %(minRuns)d
+      ||| % { week: lib.held('collector:quality:week_ratio'), minRuns: config.quality.minRuns }),
+      // A quarter of a week's levels lie below 0.6745 sigma under the usual one; medians of three
+      // runs vary by 0.67 of one run's sigma. Below its owner's target is news if it usually is not.
+      lib.record('collector:quality:limit_ratio', |||
+        (
+          collector:quality:base_ratio - clamp_min(%(spread)s * %(sigmas)s, %(minDrop)g)
+          > (%(target)s and collector:quality:base_ratio > %(target)s)
+          or (%(target)s and collector:quality:base_ratio > %(target)s)
+          or collector:quality:base_ratio - clamp_min(%(spread)s * %(sigmas)s, %(minDrop)g)
+        )
+      ||| % {
+        spread: lib.held('collector:quality:week_spread_ratio'),
+        sigmas: lib.sigmas('quality'),
+        minDrop: config.quality.minDrop,
+        target: lib.fact('collection_quality_target_ratio'),
+      }),
+    ]),
+    lib.group('quality-long', config.longInterval, [
+      lib.record('collector:quality:hourly_ratio', 'sum without (window) (collector:quality:level_ratio{window="3"})'),
+      lib.record('collector:quality:week_ratio', |||
+        quantile_over_time(0.5, collector:quality:hourly_ratio[7d])
+        and count_over_time(collector:quality:hourly_ratio[7d]) >= %d
+      ||| % (86400 / lib.seconds(config.longInterval))),
+      lib.record('collector:quality:week_spread_ratio', |||
+        clamp_min(%s - quantile_over_time(0.25, collector:quality:hourly_ratio[7d]), 0) / 0.6745
+      ||| % lib.held('collector:quality:week_ratio')),
+    ]),
+  ],
+}
