@@ -2,11 +2,11 @@
 
 `Outcome` is the wire shape of ``POST /api/v1/outcomes``, the shape of a history file and the
 shape in the ledger. The other events (probe results, controls, recovery steps, feedback) come
-from the exporter itself. Fields are append-only: the ledger stores them by position.
+from the exporter itself. The ``event`` tag tells them apart in the ledger.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -38,7 +38,7 @@ Reason = Literal[
 Stage = Literal["connect", "auth", "fetch", "parse", "validate", "load"]
 
 
-class Records(Struct, forbid_unknown_fields=True, gc=False):
+class Records(Struct, forbid_unknown_fields=True, gc=False, omit_defaults=True):
     """Counts of records of one run."""
 
     expected: Count | None = None
@@ -48,7 +48,7 @@ class Records(Struct, forbid_unknown_fields=True, gc=False):
     duplicate: Count | None = None
 
 
-class Requests(Struct, forbid_unknown_fields=True, gc=False):
+class Requests(Struct, forbid_unknown_fields=True, gc=False, omit_defaults=True):
     """Upstream requests of one run; ``retried`` feeds ``collection_retries_total``."""
 
     total: Count | None = None
@@ -56,7 +56,7 @@ class Requests(Struct, forbid_unknown_fields=True, gc=False):
     retried: Count | None = None
 
 
-class Quality(Struct, forbid_unknown_fields=True, gc=False):
+class Quality(Struct, forbid_unknown_fields=True, gc=False, omit_defaults=True):
     """Data quality of one run as ratios from 0 (worst) to 1."""
 
     score: Ratio | None = None
@@ -66,21 +66,21 @@ class Quality(Struct, forbid_unknown_fields=True, gc=False):
     consistency: Ratio | None = None
 
 
-class Error(Struct, forbid_unknown_fields=True, gc=False):
+class Error(Struct, forbid_unknown_fields=True, gc=False, omit_defaults=True):
     """What went wrong in the collector's own words; cut and redacted before it is stored."""
 
     type: str | None = None
     message: str | None = None
 
 
-class Parent(Struct, forbid_unknown_fields=True, gc=False):
+class Parent(Struct, forbid_unknown_fields=True, gc=False, omit_defaults=True):
     """The run this run belongs to (fan-out)."""
 
     run_id: Id | None = None
     collector: str | None = None
 
 
-class Quota(Struct, forbid_unknown_fields=True, gc=False):
+class Quota(Struct, forbid_unknown_fields=True, gc=False, omit_defaults=True):
     """Upstream quota after the run; makes exhaustion predictable."""
 
     limit: Seconds | None = None
@@ -88,7 +88,14 @@ class Quota(Struct, forbid_unknown_fields=True, gc=False):
     resets_at: Instant | None = None
 
 
-class Outcome(Struct, forbid_unknown_fields=True, gc=False):
+class Outcome(
+    Struct,
+    forbid_unknown_fields=True,
+    gc=False,
+    omit_defaults=True,
+    tag_field="event",
+    tag="outcome",
+):
     """How one run of a collector started or ended (field meanings: exporter/README.md)."""
 
     collector: str
@@ -119,7 +126,7 @@ class Outcome(Struct, forbid_unknown_fields=True, gc=False):
     at: float | None = None  # event time in Unix seconds; set by `prepare`, not by clients
 
 
-class ProbeResult(Struct, gc=False):
+class ProbeResult(Struct, gc=False, tag_field="event", tag="probe"):
     """One active check of a collector or a dependency."""
 
     target_kind: Literal["collector", "dependency"]
@@ -133,7 +140,7 @@ class ProbeResult(Struct, gc=False):
     expires_at: float | None = None
 
 
-class Control(Struct, gc=False):
+class Control(Struct, gc=False, tag_field="event", tag="control"):
     """A person (or an integration) paused, maintained, acknowledged — or ended that."""
 
     collector: str
@@ -145,14 +152,14 @@ class Control(Struct, gc=False):
     reason: str = ""
 
 
-class Registered(Struct, gc=False):
+class Registered(Struct, gc=False, tag_field="event", tag="registered"):
     """A collector entered the inventory; a job that never ran is judged from here on."""
 
     collector: str
     at: float
 
 
-class BreakGlass(Struct, gc=False):
+class BreakGlass(Struct, gc=False, tag_field="event", tag="break_glass"):
     """A person stopped (or forced) all automatic recovery at once, or ended that."""
 
     mode: Literal["stop", "force"]
@@ -163,7 +170,7 @@ class BreakGlass(Struct, gc=False):
     reason: str = ""
 
 
-class Recovery(Struct, gc=False):
+class Recovery(Struct, gc=False, tag_field="event", tag="recovery"):
     """One step of an automated recovery changed its phase."""
 
     id: str
@@ -179,7 +186,7 @@ class Recovery(Struct, gc=False):
     actor: str = ""
 
 
-class Feedback(Struct, gc=False):
+class Feedback(Struct, gc=False, tag_field="event", tag="feedback"):
     """A person's verdict on one alert."""
 
     alertname: str
@@ -300,53 +307,15 @@ def _tidy_error(error: Error) -> None:
 
 # --- what the ledger stores -----------------------------------------------------------------
 
-
-class _StoredOutcome(Outcome, array_like=True, tag="o", gc=False, forbid_unknown_fields=False):
-    """An outcome by position, as the ledger keeps it."""
-
-
-class _StoredProbe(ProbeResult, array_like=True, tag="p", gc=False):
-    """A probe result by position."""
-
-
-class _StoredControl(Control, array_like=True, tag="c", gc=False):
-    """A control by position."""
-
-
-class _StoredRegistered(Registered, array_like=True, tag="g", gc=False):
-    """A registration by position."""
-
-
-class _StoredBreakGlass(BreakGlass, array_like=True, tag="b", gc=False):
-    """A break-glass by position."""
-
-
-class _StoredRecovery(Recovery, array_like=True, tag="r", gc=False):
-    """A recovery step by position."""
-
-
-class _StoredFeedback(Feedback, array_like=True, tag="f", gc=False):
-    """A feedback by position."""
-
-
-_STORED = (
-    _StoredOutcome | _StoredProbe | _StoredControl | _StoredRegistered | _StoredBreakGlass
-    | _StoredRecovery | _StoredFeedback
-)  # fmt: skip
-_TAGS: dict[type, str] = {
-    Outcome: "o", ProbeResult: "p", Control: "c", Registered: "g", BreakGlass: "b",
-    Recovery: "r", Feedback: "f",
-}  # fmt: skip
 _encoder = msgspec.msgpack.Encoder()
-_stored_decoder: msgspec.msgpack.Decoder[list[Any]] = msgspec.msgpack.Decoder(list[_STORED])
-_astuple = msgspec.structs.astuple
+_stored: msgspec.msgpack.Decoder[list[Event]] = msgspec.msgpack.Decoder(list[Event])
 
 
-def encode_events(events: Iterable[Event]) -> bytes:
-    """Events as the ledger stores them: a MessagePack list of tagged, positional arrays."""
-    return _encoder.encode([(_TAGS[type(event)], *_astuple(event)) for event in events])
+def encode_events(events: Sequence[Event]) -> bytes:
+    """Events as the ledger stores them: a MessagePack list of maps of what is set."""
+    return _encoder.encode(events)
 
 
 def decode_events(body: bytes) -> list[Event]:
-    """The inverse of `encode_events`; instances are subclasses of the public types."""
-    return _stored_decoder.decode(body)
+    """The inverse of `encode_events`."""
+    return _stored.decode(body)

@@ -6,7 +6,6 @@ path) and is otherwise pure: the same events in the same order give the same sta
 
 from bisect import bisect_left
 from datetime import datetime
-from typing import Any
 
 from collection_health.events import (
     BreakGlass,
@@ -46,10 +45,11 @@ def apply(state: CollectorState, event: Event, config: CollectorConfig, position
     ``config`` holds the collector's own targets; ``position`` is where the ledger keeps the
     event and lets a restart skip what a snapshot already contains.
     """
-    state.position = position
     if isinstance(event, Outcome):
-        _outcome(state, event, config, position)
-    elif isinstance(event, ProbeResult):
+        apply_outcome(state, event, config, position)
+        return
+    state.position = position
+    if isinstance(event, ProbeResult):
         state.probes[event.probe] = ProbeState(
             event.success, event.at, event.duration_seconds, event.message, event.expires_at
         )
@@ -92,7 +92,11 @@ def collector_of(event: Event) -> str | None:
     return None
 
 
-def _outcome(state: CollectorState, event: Outcome, config: CollectorConfig, position: int) -> None:
+def apply_outcome(
+    state: CollectorState, event: Outcome, config: CollectorConfig, position: int
+) -> None:
+    """Fold one outcome: what `apply` does with the events that come in numbers."""
+    state.position = position
     at: float = event.at  # type: ignore[assignment]  # set by prepare before anything is recorded
     if not state.first_seen:
         state.first_seen = at
@@ -117,7 +121,7 @@ def _end(
     counted = not _close(state, event)
     backfill = event.scheduled_for is not None and _is_backfill(state, event, at, config)
     current = at >= state.last_run and not backfill
-    _push(state.positions, position)
+    state.positions.append(position)
     kind = event.outcome
     if kind == "skipped":
         state.skips += 1
@@ -138,9 +142,11 @@ def _end(
         _good(state, event, config, at, current)
     if current:
         state.last_run = at
-        _push(state.run_times, at, STARTS)
+        state.run_times.append(at)
     if counted and not backfill:
-        _push(state.outcomes, code)
+        state.outcomes.append(code)
+    if len(state.positions) >= 2 * WINDOW:
+        _trim(state)
 
 
 def _start(state: CollectorState, event: Outcome, at: float) -> None:
@@ -242,7 +248,7 @@ def _good(
     slo = config.slo
     duration = event.duration_seconds
     if duration is not None:
-        _push(state.durations, duration)
+        state.durations.append(duration)
         if slo.latency is not None:
             _judge(state, LATENCY, duration <= slo.latency)
     records = event.records
@@ -253,7 +259,7 @@ def _good(
         _judge(state, VOLUME, (collected or 0) >= slo.min_records)
     quality = quality_score(event)
     if quality is not None:
-        _push(state.qualities, quality)
+        state.qualities.append(quality)
         if slo.quality is not None:
             _judge(state, QUALITY, quality >= slo.quality)
     if event.data_time is not None:
@@ -274,7 +280,7 @@ def _show(
         state.last_duration = duration
     if collected is not None:
         state.last_records = collected
-        _push(state.volumes, collected)
+        state.volumes.append(collected)
     if quality is not None:
         state.last_quality = quality
     state.last_success = at
@@ -369,11 +375,13 @@ def quality_score(event: Outcome) -> float | None:
     return None
 
 
-def _push(values: list[Any], value: float, keep: int = WINDOW) -> None:
-    """Append; trim only now and then, because trimming moves the whole list."""
-    values.append(value)
-    if len(values) >= 2 * keep:
-        del values[:-keep]
+def _trim(state: CollectorState) -> None:
+    """Forget what no window reaches any more: now and then, because it moves whole lists."""
+    for values in (
+        state.positions, state.outcomes, state.durations, state.volumes, state.qualities
+    ):  # fmt: skip
+        del values[:-WINDOW]
+    del state.run_times[:-STARTS]
 
 
 def _seconds(instant: datetime | None) -> float:

@@ -72,7 +72,7 @@ class Inventory:
         self.registered = {
             entry.name: CollectorConfig(entry, defaults, True) for entry in self.file.collectors
         }
-        self._discovered: dict[str, CollectorConfig] = {}
+        self.configs = dict(self.registered)  # and, on demand, what holds for the others
         self._aliases = {
             (protocol, alias): entry.name
             for entry in self.file.collectors
@@ -82,10 +82,10 @@ class Inventory:
 
     def collector(self, name: str) -> CollectorConfig:
         """What holds for ``name``: its own entry, else the defaults."""
-        config = self.registered.get(name) or self._discovered.get(name)
+        config = self.configs.get(name)
         if config is None:
             config = CollectorConfig(Entry(name=name), self.file.defaults, False)
-            self._discovered[name] = config
+            self.configs[name] = config
         return config
 
     def alias(self, protocol: str, name: str) -> str | None:

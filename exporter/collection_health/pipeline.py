@@ -209,7 +209,7 @@ class Pipeline:
                 problem = prepare(event, now, self.retention)
                 if problem is None and event.collector not in known:
                     problem = self._admit(event.collector)
-                if problem is None and event.source not in (None, protocol):
+                if problem is None and event.source is not None and event.source != protocol:
                     problem = "source: unknown field; it is set by the receiver"
                 if problem is not None:
                     results[index] = problem
@@ -283,7 +283,7 @@ class Pipeline:
 
     def _fold(self, events: list[Event], position: int) -> None:
         states, stale, unsaved = self.collectors, self._stale, self._unsaved
-        collector = self.inventory.collector
+        configs = self.inventory.configs
         for event in events:
             name = event.collector if isinstance(event, Outcome) else fold.collector_of(event)
             if name is None:
@@ -297,12 +297,16 @@ class Pipeline:
                 fresh = True
             else:
                 fresh = not state.first_seen
-            config = collector(name)
-            fold.apply(state, event, config, position)
+            config = configs.get(name) or self.config(name)
             stale.add(name)
             unsaved.add(name)
-            if fresh or not isinstance(event, Outcome) or event.outcome == "started":
-                self.timers.watch(state, config)
+            if isinstance(event, Outcome):
+                fold.apply_outcome(state, event, config, position)
+                if not fresh and event.outcome != "started":
+                    continue  # an end only moves the next deadline further away
+            else:
+                fold.apply(state, event, config, position)
+            self.timers.watch(state, config)
         self._folded += len(events)
         self._position = position
 

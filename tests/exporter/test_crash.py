@@ -108,14 +108,16 @@ def test_full_disk_refuses_and_recovers_by_itself(stack: Stack) -> None:
         try:
             exporter.post({"collector": "a", "outcome": "success"})
         except urllib.error.HTTPError as error:
+            error.close()
             return error
         return None
 
     refused = wait_for(refusal, "a refusal")
     assert refused.code == 503
     assert refused.headers["Retry-After"]
-    with pytest.raises(urllib.error.HTTPError, match="503"):
+    with pytest.raises(urllib.error.HTTPError, match="503") as caught:
         urllib.request.urlopen(f"{exporter.url}/-/ready", timeout=5)
+    caught.value.close()
     counted = runs_by_collector(exporter)["a"]
     resource.prlimit(
         exporter.process.pid,
