@@ -7,7 +7,7 @@ JSONNET := $(shell find mixin.libsonnet config.libsonnet rules dashboards alertm
              -name '*.libsonnet' -o -name '*.jsonnet' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install tools fmt generate lint drift check-generated test test-compat dist clean
+.PHONY: help install tools fmt generate lint drift check-generated test test-compat test-integrations dist clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ test-compat: $(STAMP) ## the generated files on Prometheus 2.42 to 3.x, Alertman
 	  $(BIN)/python tests/tools.py fetch prometheus promtool alertmanager amtool vmalert --suite $$suite \
 	    || exit 1; done
 	$(BIN)/python -m pytest -m compat
+
+test-integrations: $(STAMP) ## real Airflow, dbt and Dagster, each installed below .tools/integrations
+	$(BIN)/python -m pytest -m integrations tests/receivers/integrations
 
 dist: $(STAMP) ## wheel and source distribution under dist/
 	$(BIN)/python -m hatchling build -d dist
