@@ -321,8 +321,10 @@ def test_arguments_come_before_the_environment(
     assert settings.url == "https://health.example:9036"
     assert settings.spool == tmp_path
     assert settings.token_file == Path("/other")
-    with pytest.raises(ValueError, match="'ftp://x' is not usable"):
-        Settings.read(url="ftp://x")
+    assert Settings.read(url="http://[::1]:9036/health").url == "http://[::1]:9036/health"
+    for wrong in ("ftp://x", "localhost:9036", "http://me:pw@x", "http://x:port", "http://x?y"):
+        with pytest.raises(ValueError, match="is not usable"):
+            Settings.read(url=wrong)
     with pytest.raises(TypeError, match="unexpected"):
         Settings.read(urll="http://x")
 

@@ -204,24 +204,56 @@ def test_a_killed_collector_leaves_nothing_undelivered(
     assert segments(spool) == []
 
 
+def test_many_short_processes_share_a_segment(recorder: Recorder, make: Make, spool: Path) -> None:
+    """A long outage leaves few files, and half a line of a killed process spoils no other."""
+    away = nowhere()
+    for number in range(5):
+        client = make(away)
+        track(client, 1, f"job{number}")
+        client.close()
+        (segment,) = segments(spool)
+        with segment.open("a") as half:
+            half.write('{"collec')
+    assert make(recorder.url).flush()
+    assert [event["collector"] for event in recorder.ends()] == [f"job{n}" for n in range(5)]
+
+
+def test_what_another_process_delivered_ends_the_outage(
+    recorder: Recorder, make: Make, spool: Path
+) -> None:
+    """A process whose segments are gone neither waits for them nor spins."""
+    recorder.answer = lambda _: (503, {}, {})
+    client = make(recorder.url)
+    track(client, 1)
+    assert not client.flush()
+    for path in segments(spool):
+        path.unlink()
+    courier = client._sender._courier  # type: ignore[union-attr]
+    wait_for(lambda: not courier.away, "the end of the outage")  # type: ignore[union-attr]
+    assert courier.idle_seconds() > 1  # type: ignore[union-attr]
+
+
 def test_two_processes_never_deliver_the_same_segment_at_once(
     recorder: Recorder, make: Make, spool: Path
 ) -> None:
     """A segment somebody holds is left alone; whoever holds it delivers it once."""
-    for _ in range(5):
-        run_script(nowhere(), spool)
+    spool.mkdir()
+    for number in range(20):
+        event = {"collector": "orders", "outcome": "success", "event_id": f"e{number}"}
+        (spool / f"{number:020d}-1-x.ndjson").write_text(json.dumps(event) + "\n")
     clients = [make(recorder.url) for _ in range(4)]
     threads = [threading.Thread(target=client.flush) for client in clients]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(recorder.events) == 10
+    assert len(recorder.events) == 20
     assert segments(spool) == []
     with _spool.claim(spool / "gone") as content:
         assert content is None
 
 
+@pytest.mark.filterwarnings("ignore:This process .* multi-threaded")
 def test_forked_children_report_for_themselves(recorder: Recorder, make: Make) -> None:
     """The child neither repeats the parent's events nor ends the parent's run."""
     client = make(recorder.url)
@@ -248,6 +280,7 @@ def test_forked_children_report_for_themselves(recorder: Recorder, make: Make) -
     assert len({event["event_id"] for event in recorder.events}) == 6
 
 
+@pytest.mark.filterwarnings("ignore:This process .* multi-threaded")
 def test_multiprocessing_children_deliver_before_they_end(recorder: Recorder, make: Make) -> None:
     """Forked workers leave without atexit; their last runs arrive all the same."""
     client = make(recorder.url)

@@ -52,6 +52,7 @@ class Courier:
                 batch = unsent[:BATCH_EVENTS]
                 self._post(batch)
                 del unsent[: len(batch)]
+            self.away = False  # nothing waits here, even if somebody else delivered it
         except UnavailableError as error:
             self._back_off(error)
 

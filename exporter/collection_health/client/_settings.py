@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-_URL = re.compile(r"^https?://[^/?#@\s]+(/[^?#\s]*)?$")
+_URL = re.compile(r"^https?://(\[[0-9A-Fa-f:.]+\]|[^][/?#@:\s]+)(:\d{1,5})?(/[^?#\s]*)?$")
 
 
 class Settings(NamedTuple):

@@ -94,8 +94,8 @@ class Spool:
         self._pending = True
 
     def leftovers(self) -> list[Path]:
-        """Segments of other processes, dead or alive, oldest first."""
-        return [path for path in self._segments() if self._owner not in path.name]
+        """All segments, oldest first; those in use cannot be claimed."""
+        return self._segments()
 
     def reject(self, entries: Sequence[bytes]) -> None:
         """Keep what the exporter refused for a person to read, a few megabytes at most."""
@@ -133,6 +133,10 @@ class Spool:
     def _create(self) -> tuple[int, Path]:
         assert self.directory is not None  # noqa: S101  # keep() returned before
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        segments = self._segments()
+        adopted = self._adopt(segments[-1]) if segments else None
+        if adopted is not None:
+            return adopted
         self._trim()
         path = self.directory / f"{time.time_ns():020d}-{self._owner}{_OPEN}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
@@ -140,6 +144,25 @@ class Spool:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         self._written = 0
         return descriptor, path
+
+    def _adopt(self, path: Path) -> tuple[int, Path] | None:
+        """Continue the newest segment if nobody holds it: short jobs do not leave a file each."""
+        descriptor = _lock(path)
+        if descriptor is None:
+            return None
+        try:
+            content = _read(descriptor)
+            if len(content) < SEGMENT_BYTES:
+                self._written = content.rfind(b"\n") + 1  # without what a killed writer began
+                os.ftruncate(descriptor, self._written)
+                taken = path.with_name(f"{path.name.partition('-')[0]}-{self._owner}{_OPEN}")
+                path.rename(taken)
+                return descriptor, taken
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        return None
 
     def _segments(self) -> list[Path]:
         if self.directory is None or not self.directory.is_dir():
@@ -173,21 +196,31 @@ def claim(path: Path) -> Iterator[bytes | None]:
 
     The holder deletes the segment within the block once its events are delivered.
     """
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
-    except OSError:
+    descriptor = _lock(path)
+    if descriptor is None:
         yield None
         return
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Between opening and locking, another process may have delivered or sealed it.
-            held = path.stat().st_ino == os.fstat(descriptor).st_ino
-        except OSError:
-            held = False
-        yield _read(descriptor) if held else None
+        yield _read(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _lock(path: Path) -> int | None:
+    """An exclusively locked descriptor of a segment, or None where somebody else holds it."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Between opening and locking, another process may have delivered or renamed it.
+        if path.stat().st_ino == os.fstat(descriptor).st_ino:
+            return descriptor
+    except OSError:
+        pass
+    os.close(descriptor)
+    return None
 
 
 def _read(descriptor: int) -> bytes:

@@ -79,7 +79,7 @@ class Transport:
                 if fresh:
                     raise
                 return self._exchange(body)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:  # a token with newlines
             self.close()
             raise UnavailableError(f"{type(error).__name__}: {error}") from error
 
