@@ -7,7 +7,7 @@ JSONNET := $(shell find mixin.libsonnet config.libsonnet rules dashboards alertm
              -name '*.libsonnet' -o -name '*.jsonnet' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install tools fmt generate lint drift check-generated test test-compat test-integrations dist clean
+.PHONY: help install tools fmt generate lint drift check-generated test test-compat test-integrations demo dist clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,11 @@ test-compat: $(STAMP) ## the generated files on Prometheus 2.42 to 3.x, Alertman
 
 test-integrations: $(STAMP) ## real Airflow, dbt and Dagster, each installed below .tools/integrations
 	$(BIN)/python -m pytest -m integrations tests/receivers/integrations
+
+demo: $(STAMP) tools ## a small fleet breaks and recovers before your eyes (DEMO='--seconds 90')
+	@$(BIN)/python exporter/examples/demo $(DEMO) \
+	  --prometheus "$$($(BIN)/python tests/tools.py which prometheus)" \
+	  --alertmanager "$$($(BIN)/python tests/tools.py which alertmanager)"
 
 dist: $(STAMP) ## wheel and source distribution under dist/
 	$(BIN)/python -m hatchling build -d dist

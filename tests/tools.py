@@ -6,6 +6,7 @@ earlier `apt-get update` is needed), and unpacked with `dpkg -x`.
 
     python tests/tools.py ensure [TOOL ...]          find or fetch; print versions and paths
     python tests/tools.py fetch TOOL --suite trixie  the version of a particular Debian release
+    python tests/tools.py which TOOL                 its path alone, for scripts
     python tests/tools.py run TOOL [ARGUMENT ...]    become the program
 """
 
@@ -405,6 +406,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = commands.add_parser("ensure", aliases=["fetch"], help="find or fetch programs")
     wanted.add_argument("tools", nargs="*", metavar="TOOL", help=f"any of {', '.join(TOOLS)}")
     wanted.add_argument("--suite", help="take the version of this Debian release, such as trixie")
+    which = commands.add_parser("which", help="print the path of a program, fetched if missing")
+    which.add_argument("tool", choices=TOOLS)
     run = commands.add_parser("run", help="run a program, fetched first where it is missing")
     run.add_argument("tool", choices=TOOLS)
     run.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -413,6 +416,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "run":
             program = ensure(options.tool)
             os.execv(program, [program, *options.arguments])
+        if options.command == "which":
+            print(ensure(options.tool))
+            return 0
         if unknown := set(options.tools) - set(TOOLS):
             raise ToolError(f"unknown: {', '.join(unknown)}; known are {', '.join(TOOLS)}")
         for name in options.tools or EVERYDAY:

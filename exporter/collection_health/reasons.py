@@ -70,7 +70,8 @@ _EXCEPTION_SUFFIXES = (
     ("proxyerror", "connection"), ("networkerror", "connection"), ("readerror", "connection"),
     ("incompleteread", "connection"), ("remotedisconnected", "connection"),
     ("responseneverreceived", "connection"), ("responsefailed", "connection"),
-    ("operationalerror", "connection"), ("interfaceerror", "connection"),
+    ("urlerror", "connection"), ("operationalerror", "connection"),
+    ("interfaceerror", "connection"),
     ("integrityerror", "storage"), ("databaseerror", "storage"),
     ("httperror", "upstream"), ("httpstatuserror", "upstream"), ("badgateway", "upstream"),
     ("serviceunavailable", "upstream"), ("internalservererror", "upstream"),
@@ -117,13 +118,27 @@ def from_exception(error: BaseException) -> str:
             return reason
     if isinstance(error, OSError) and error.errno in (28, 30, 122):  # ENOSPC, EROFS, EDQUOT
         return "storage"
+    return _reason_of(error) or "unknown"
+
+
+def _reason_of(error: BaseException, depth: int = 0) -> str | None:
+    """By the class names, else by what the error says it came from (at most four levels)."""
+    wrapped = getattr(error, "reason", None)  # urllib's URLError and its like
+    if isinstance(wrapped, BaseException) and depth < 4:
+        reason = _reason_of(wrapped, depth + 1)
+        if reason is not None:
+            return reason
     for kind in type(error).__mro__:
         if kind in (builtins.Exception, builtins.BaseException, builtins.OSError, object):
             continue
         reason = from_exception_name(kind.__name__)
         if reason is not None:
             return reason
-    return "unknown"
+    if depth < 4:
+        origin = error.__cause__ or error.__context__
+        if origin is not None:
+            return _reason_of(origin, depth + 1)
+    return None
 
 
 def _status_of(error: BaseException) -> int | None:

@@ -2,7 +2,9 @@
 
 import json
 from datetime import UTC, datetime
+from email.message import Message
 from typing import Any
+from urllib.error import HTTPError, URLError
 
 import msgspec
 import pytest
@@ -147,6 +149,32 @@ def test_failure_without_reason_gets_one(fields: dict[str, Any], reason: str) ->
     assert isinstance(outcome, Outcome)
     assert prepare(outcome, NOW, DAY) is None
     assert outcome.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (URLError(ConnectionRefusedError(111, "refused")), "connection"),
+        (URLError(TimeoutError("slow")), "timeout"),
+        (HTTPError("http://x", 429, "slow down", Message(), None), "rate_limited"),
+        (HTTPError("http://x", 502, "bad", Message(), None), "upstream"),
+        (json.JSONDecodeError("bad", "x", 0), "parse"),
+        (KeyError("value"), "schema"),
+        (OSError(28, "No space left on device"), "storage"),
+        (MemoryError(), "resource"),
+        (RuntimeError("?"), "unknown"),
+    ],
+)
+def test_exception_tells_its_reason(error: BaseException, reason: str) -> None:
+    """HTTP status, errno, class and the wrapped cause of an exception decide."""
+    assert reasons.from_exception(error) == reason
+
+
+def test_cause_of_an_exception_counts() -> None:
+    """A wrapper that says nothing leaves the word to what it came from."""
+    error = RuntimeError("failed")
+    error.__cause__ = TimeoutError()
+    assert reasons.from_exception(error) == "timeout"
 
 
 def test_every_reason_has_a_class() -> None:
