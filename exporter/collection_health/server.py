@@ -20,7 +20,7 @@ from aiohttp import web
 from prometheus_client import Gauge, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
-from collection_health import __version__, webconfig
+from collection_health import __version__, listen, webconfig
 from collection_health.inventory import Inventory, InventoryError, load
 from collection_health.inventory_schema import parse_duration
 from collection_health.ledger import LedgerError
@@ -34,6 +34,7 @@ ARGS = web.AppKey("args", argparse.Namespace)
 
 MAX_BODY = 4 * 2**20  # bytes of a request body after decompression
 BODY_SECONDS = 30.0  # for a body to arrive
+LINGER_SECONDS = 2.0  # for reading on after an answer that did not want the whole body
 IDLE_SECONDS = 75.0  # for the headers of the next request to arrive
 # name -> module; the order is the order of set-up
 PLUGINS = {
@@ -165,8 +166,7 @@ def build_app(pipeline: Pipeline, reloader: Reloader, args: argparse.Namespace) 
     """
     app = web.Application(client_max_size=MAX_BODY)
     app[PIPELINE], app[RELOADER], app[ARGS] = pipeline, reloader, args
-    host = args.listen.rpartition(":")[0].strip("[]")
-    webconfig.from_arguments(args, [host], pipeline.registry).setup(app)
+    webconfig.from_arguments(args, [args.listen.host], pipeline.registry).setup(app)
     app.router.add_get("/", landing_page)
     app.router.add_get("/metrics", expose)
     app.router.add_get("/-/healthy", healthy)
@@ -247,7 +247,8 @@ async def landing_page(request: web.Request) -> web.Response:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of ``serve``."""
     add = parser.add_argument
-    add("--web.listen-address", dest="listen", default=":9036", metavar="HOST:PORT",
+    add("--web.listen-address", dest="listen", type=listen.parse, default=":9036",
+        metavar="HOST:PORT",
         help="where to listen (default %(default)s)")  # fmt: skip
     add("--config.file", dest="config_file", type=Path, metavar="FILE",
         help="the inventory, collectors.yml")  # fmt: skip
@@ -344,17 +345,18 @@ async def serve(args: argparse.Namespace, inventory: Inventory) -> int:
 
 @contextlib.asynccontextmanager
 async def _listening(app: web.Application, args: argparse.Namespace) -> AsyncIterator[str]:
-    host, _, port = args.listen.rpartition(":")
     runner = web.AppRunner(
-        app, access_log=None, handler_cancellation=False, keepalive_timeout=IDLE_SECONDS
+        app,
+        access_log=None,
+        handler_cancellation=False,
+        keepalive_timeout=IDLE_SECONDS,
+        lingering_time=LINGER_SECONDS,
     )
     await runner.setup()
     context = app[webconfig.SECURITY].ssl_context
     try:
-        site = web.TCPSite(
-            runner, host.strip("[]") or None, int(port), ssl_context=context, backlog=1024
-        )
-        await site.start()
+        for sock in listen.open_sockets(args.listen):
+            await web.SockSite(runner, sock, ssl_context=context).start()
         yield ", ".join(f"{address[0]}:{address[1]}" for address in runner.addresses)
     finally:
         await runner.cleanup()

@@ -235,7 +235,7 @@ users:
         tokens.find("oncall-secret-0123456789"),
     )
     assert airflow is not None
-    assert (airflow.name, airflow.scopes) == ("airflow", {"write"})
+    assert (airflow.name, airflow.scopes) == ("airflow", frozenset({"write"}))
     assert oncall is not None
     assert oncall.scopes == {"read", "control", "recovery"}
     assert tokens.find("something-else-0123456789") is None
@@ -257,13 +257,17 @@ users:
         ("tokens: [{name: a, token_file: good, scopes: [admin]}]", "tokens[0].scopes[0]"),
         ("tokens: [{name: a b, token_file: good, scopes: [read]}]", "tokens[0].name: allowed"),
         (
-            ("tokens:\n- {name: a, token_file: good, scopes: [read]}\n"
-            "- {name: a, token_file: other, scopes: [read]}"),
+            (
+                "tokens:\n- {name: a, token_file: good, scopes: [read]}\n"
+                "- {name: a, token_file: other, scopes: [read]}"
+            ),
             ":3: tokens[1].name: the name is given twice",
         ),
         (
-            ("tokens:\n- {name: a, token_file: good, scopes: [read]}\n"
-            "- {name: b, token_file: good, scopes: [read]}"),
+            (
+                "tokens:\n- {name: a, token_file: good, scopes: [read]}\n"
+                "- {name: b, token_file: good, scopes: [read]}"
+            ),
             "the same token is listed twice",
         ),
         ("users: [{name: '', scopes: [read]}]", "users[0].name"),

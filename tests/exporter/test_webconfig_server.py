@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import bcrypt
@@ -48,7 +49,7 @@ async def serving(security: Security, host: str = "127.0.0.1") -> AsyncIterator[
     security.setup(app)
     app.router.add_get("/", show)
     for scope in ("write", "control", "recovery"):
-        app.router.add_route("*", f"/{scope}", action(scope))  # type: ignore[arg-type]
+        app.router.add_route("*", f"/{scope}", action(scope))
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, host, 0, ssl_context=security.ssl_context).start()
@@ -58,12 +59,12 @@ async def serving(security: Security, host: str = "127.0.0.1") -> AsyncIterator[
         await runner.cleanup()
 
 
-async def status(url: str, method: str = "GET", **kwargs: object) -> int:
+async def status(url: str, method: str = "GET", **kwargs: Any) -> int:
     """Return the status of one request on a connection of its own."""
     async with (
         aiohttp.ClientSession() as session,
         session.request(method, url, **kwargs) as response,
-    ):  # type: ignore[arg-type]
+    ):
         await response.read()
         return response.status
 
@@ -110,7 +111,7 @@ async def test_loopback_needs_no_credentials() -> None:
 
 
 async def test_other_machines_read_but_do_not_write() -> None:
-    """Listening beyond loopback without authentication serves reads and refuses writes from afar."""
+    """Beyond loopback without authentication reads are served, writes from afar refused."""
     async with serving(Security(loopback=False), "0.0.0.0") as host:
         forwarded = {"X-Forwarded-For": "192.0.2.1"}
         assert await status(f"http://{host}/", headers=forwarded) == 200
@@ -162,9 +163,13 @@ async def test_bcrypt_is_paid_once_per_password(
     users_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scrapes do not pay for bcrypt each time, right or wrong, also when they come all at once."""
-    paid = []
-    check = bcrypt.checkpw
-    monkeypatch.setattr(bcrypt, "checkpw", lambda *pair: paid.append(pair) or check(*pair))
+    paid, real = [], bcrypt.checkpw
+
+    def check(password: bytes, expected: bytes) -> bool:
+        paid.append(expected)
+        return real(password, expected)
+
+    monkeypatch.setattr(bcrypt, "checkpw", check)
     store = users.Users({"alice": hashed("wonder", 8)})
     assert all(await asyncio.gather(*(store.verify("alice", "wonder") for _ in range(50))))
     assert await store.verify("alice", "wonder")
@@ -217,9 +222,7 @@ async def test_files_are_reread_and_broken_ones_change_nothing(token_file: Path)
     """A new token works without restart; a broken file keeps the last good one and says so."""
     registry = CollectorRegistry()
     security = Security(token_file=token_file, registry=registry)
-    healthy = lambda: registry.get_sample_value(  # noqa: E731
-        "collection_health_web_config_last_reload_successful"
-    )
+    gauge = "collection_health_web_config_last_reload_successful"
     async with serving(security) as host:
         url, secret = f"http://{host}/write", token_file.parent / "writer"
 
@@ -234,7 +237,9 @@ async def test_files_are_reread_and_broken_ones_change_nothing(token_file: Path)
         token_file.write_text("tokens: [")  # noqa: ASYNC240
 
         async def broken() -> bool:
-            return await accepts("rotated-token-0123456789") and healthy() == 0
+            return (
+                await accepts("rotated-token-0123456789") and registry.get_sample_value(gauge) == 0
+            )
 
         await eventually(broken)
         token_file.write_text(good.replace("scopes: [write]", "scopes: [control]"))
@@ -243,7 +248,7 @@ async def test_files_are_reread_and_broken_ones_change_nothing(token_file: Path)
             return not await accepts("rotated-token-0123456789")
 
         await eventually(withdrawn)
-        assert healthy() == 1
+        assert registry.get_sample_value(gauge) == 1
 
 
 async def test_pages_of_other_sites_cannot_write(token_file: Path) -> None:

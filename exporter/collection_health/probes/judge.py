@@ -38,7 +38,10 @@ class Question(Struct, array_like=True):
 
 
 class Answer(Struct, array_like=True):
-    """The verdict: `reason` is None if the content is as expected; and what it cost."""
+    """The verdict: `reason` is None if the content is as expected.
+
+    `cpu_seconds` is the CPU time the child has used since it was started.
+    """
 
     reason: str | None
     message: str
@@ -51,6 +54,7 @@ class Judge:
     def __init__(self) -> None:
         self.cpu_seconds = 0.0
         """CPU time the children have used so far."""
+        self._charged = 0.0
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
 
@@ -68,7 +72,8 @@ class Judge:
                 self.cpu_seconds += time.monotonic() - began  # it may have computed all the time
                 await self._end()
                 raise
-            self.cpu_seconds += answer.cpu_seconds
+            self.cpu_seconds += answer.cpu_seconds - self._charged
+            self._charged = answer.cpu_seconds
         if answer.reason is not None:
             raise content.ContentError(answer.reason, answer.message)
         return answer.message
@@ -79,6 +84,7 @@ class Judge:
 
     async def _exchange(self, packed: bytes) -> Answer:
         if self._process is None or self._process.returncode is not None:
+            self._charged = 0.0
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", __name__),
                 stdin=asyncio.subprocess.PIPE,
@@ -113,7 +119,6 @@ class Bench:
 
     def answer(self, question: Question) -> Answer:
         """Judge one body."""
-        began = time.process_time()
         try:
             if question.parsing is not None:
                 found = content.parse(question.body, question.parsing)
@@ -127,7 +132,7 @@ class Bench:
             reason, found = "config", str(error)
         except MemoryError:
             reason, found = "resource", "the content needs too much memory to be judged"
-        return Answer(reason, found, time.process_time() - began)
+        return Answer(reason, found, time.process_time())
 
     def _schema(self, name: str) -> Validator:
         try:

@@ -28,6 +28,12 @@ JITTER = 0.1
 FIRST_SPREAD = 30.0
 """After a start or reload first runs are spread over this many seconds at most."""
 
+OVERHEAD = 1.8
+"""CPU time of a probe in this process per CPU time of its own steps.
+
+Its connection's callbacks run outside its task. Measured with 500 HTTP probes on uvloop: 1.7.
+"""
+
 CPU_BURST = 0.25
 """Seconds of waiting the CPU share may be owed before the next probe is delayed."""
 
@@ -171,7 +177,7 @@ class ProbeRunner:
         finally:
             now = time.monotonic()
             judged, self._charged = self._judge.cpu_seconds - self._charged, self._judge.cpu_seconds
-            self._budget.spend(meter.cpu_seconds + judged, now)
+            self._budget.spend(OVERHEAD * meter.cpu_seconds + judged, now)
             job.running = False
             job.due = now + _jittered(float(job.probe.every))
         result = job.result(finding, self._pipeline.clock(), now - began)

@@ -25,7 +25,7 @@ from collection_health import reasons
 from collection_health.events import MAX_NAME, MAX_TEXT, Error, Outcome, redact
 from collection_health.pipeline import Overloaded, Pipeline, StorageUnavailable
 from collection_health.server import BODY_SECONDS, PIPELINE
-from collection_health.webconfig import authorize
+from collection_health.webconfig import authorize, guards_itself
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +112,7 @@ def setup(app: web.Application) -> None:
     app.router.add_post("/ping/{rest:.+}", receive)
 
 
+@guards_itself
 async def receive(request: web.Request) -> web.Response:
     """Record one ping: 200 ``OK``, 201 ``Created`` for a collector's first, else why not."""
     try:

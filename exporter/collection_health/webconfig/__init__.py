@@ -17,6 +17,7 @@ from collection_health.webconfig.guard import (
     Security,
     actor,
     authorize,
+    guards_itself,
     is_loopback,
     require,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "authorize",
     "check",
     "from_arguments",
+    "guards_itself",
     "is_loopback",
     "require",
 ]

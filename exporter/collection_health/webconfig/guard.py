@@ -31,6 +31,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 ANONYMOUS = Actor("anonymous", SCOPES)
 _READER = Actor("anonymous", frozenset({"read"}))
+_GUARDS_ITSELF = "guards_itself"
 _ACTOR = web.RequestKey("actor", Actor)
 _ORIGIN, _FETCH_SITE = istr("Origin"), istr("Sec-Fetch-Site")
 _FORWARDED, _FORWARDED_FOR = istr("Forwarded"), istr("X-Forwarded-For")
@@ -212,7 +213,7 @@ class Security:
         actor = await self._authenticate(request)
         if actor is not None:
             request[_ACTOR] = actor
-        elif self._guards_reads:
+        elif self._guards_reads and not hasattr(request.match_info.handler, _GUARDS_ITSELF):
             self._challenge("credentials are required")
         return await handler(request)
 
@@ -341,6 +342,15 @@ def require(scope: Scope) -> Callable[[Handler], Handler]:
         return guarded
 
     return decorate
+
+
+def guards_itself(handler: Handler) -> Handler:
+    """Mark a handler that calls `authorize` with a token found elsewhere than in the header.
+
+    Where reads need credentials too, others are refused before their handler is called.
+    """
+    setattr(handler, _GUARDS_ITSELF, True)
+    return handler
 
 
 def authorize(request: web.Request, scope: Scope, token: str | None = None) -> Actor:
