@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import _jsonnet
+import _gojsonnet
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = ROOT / "dashboards" / "generated"
@@ -46,7 +46,7 @@ class Query:
 def evaluate(config: str = "{}") -> dict[str, Json]:
     """All dashboards by file name, from the mixin with ``config`` (jsonnet) laid over `_config`."""
     snippet = "((import 'mixin.libsonnet') + {_config+:: " + config + "}).grafanaDashboards"
-    return dict(json.loads(_jsonnet.evaluate_snippet("dashboards", snippet, jpathdir=[str(ROOT)])))
+    return dict(json.loads(_gojsonnet.evaluate_snippet("dashboards", snippet, jpathdir=[str(ROOT)])))
 
 
 @cache
@@ -106,11 +106,11 @@ def promql(query: Query, variables: Mapping[str, str]) -> str:
 def rule_groups() -> list[Json]:
     """The groups of recording rules of the mixin."""
     snippet = "(import 'mixin.libsonnet').prometheusRules.groups"
-    return list(json.loads(_jsonnet.evaluate_snippet("rules", snippet, jpathdir=[str(ROOT)])))
+    return list(json.loads(_gojsonnet.evaluate_snippet("rules", snippet, jpathdir=[str(ROOT)])))
 
 
 @cache
 def alert_groups() -> list[Json]:
     """The groups of alerting rules of the mixin."""
     snippet = "(import 'mixin.libsonnet').prometheusAlerts.groups"
-    return list(json.loads(_jsonnet.evaluate_snippet("alerts", snippet, jpathdir=[str(ROOT)])))
+    return list(json.loads(_gojsonnet.evaluate_snippet("alerts", snippet, jpathdir=[str(ROOT)])))

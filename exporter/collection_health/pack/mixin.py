@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import _jsonnet
+import _gojsonnet
 
 from collection_health.pack.errors import PackError
 from collection_health.pack.overlay import read_overlay
@@ -85,7 +85,7 @@ def evaluate(directory: Path, config: Path | None = None) -> Mixin:
 def _evaluate(directory: Path, snippet: str, config: Path | None = None) -> dict[str, Any]:
     filename = str(directory / "generate.jsonnet")  # imports are relative to it
     try:
-        text = _jsonnet.evaluate_snippet(filename, snippet, jpathdir=[str(directory)])
+        text = _gojsonnet.evaluate_snippet(filename, snippet, jpathdir=[str(directory)])
     except RuntimeError as error:
         message, _, trace = str(error).removeprefix("RUNTIME ERROR: ").partition("\n")
         if config is not None:
