@@ -18,7 +18,8 @@ from pathlib import Path
 import yaml
 from processes import Children, fetch, free_ports, wait_until_ready
 from screen import Facts, Screen, table
-from sink import Notification, Sink
+
+from tests.support.sinks import Message, NotificationSink
 
 HERE = Path(__file__).resolve().parent
 COMMAND = (sys.executable, "-m", "collection_health")
@@ -32,6 +33,7 @@ SCRIPT = (
     (25, "public-api", "slow"), (50, "public-api", "ok"),
     (25, "public-api", "empty"), (50, "public-api", "ok"),
 )  # fmt: skip
+PEOPLE, STATUSES = ("slack", "email", "webhook"), ("firing", "resolved")
 DASHBOARDS = HERE.parents[2] / "dashboards" / "generated"
 
 
@@ -42,8 +44,6 @@ class Ports:
     exporter: int
     prometheus: int
     alertmanager: int
-    sink: int
-    smtp: int
     control: int
     shop: int
     public: int
@@ -61,7 +61,7 @@ class Demo:
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True)
         self.args = args
-        self.ports = Ports(*free_ports(8))
+        self.ports = Ports(*free_ports(6))
         url = self.ports.url("exporter")
         spool = self.directory / "spool"
         self.children = Children(
@@ -69,36 +69,31 @@ class Demo:
             {"COLLECTION_HEALTH_URL": url, "COLLECTION_HEALTH_SPOOL": str(spool)},
         )
         self.inventory = yaml.safe_load((HERE / "collectors.yml").read_text())
-        self.sink = Sink(self.landed)
-        self.messages: list[Notification] = []
+        self.sink = NotificationSink(self.landed)
         self.screen: Screen | None = None
         self.broken_at: float | None = None
         self.facts = Facts(self.ports.url("prometheus"))
 
-    def landed(self, notification: Notification) -> None:
-        """A notification arrived (called from the sink, also from its mail thread)."""
-        self.messages.append(notification)
-        after = notification.at - self.broken_at if self.broken_at else None
-        if self.screen is not None:
-            self.screen.notify(notification, after)
+    def landed(self, message: Message) -> None:
+        """A notification arrived (called on the sink's threads)."""
+        after = message.at - self.broken_at if self.broken_at else None
+        if self.screen is not None and message.channel in PEOPLE:
+            self.screen.notify(message, after)
 
     # --- what runs ------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Start the services and wait until each answers."""
         ports, directory = self.ports, self.directory
-        pack = (HERE / "pack.yml").read_text()
-        for name, value in (("exporter_port", ports.exporter), ("sink_port", ports.sink),
-                            ("smtp_port", ports.smtp), ("directory", directory)):  # fmt: skip
-            pack = pack.replace(f"{{{name}}}", str(value))
-        (directory / "pack.yml").write_text(pack)
-        (directory / "slack_url").write_text(f"{ports.url('sink')}/slack")
+        pack = yaml.safe_load((HERE / "pack.yml").read_text())
+        pack["exporterUrl"] = ports.url("exporter")
+        pack["alertmanager"]["channels"] = self.sink.channels(directory)
+        (directory / "pack.yml").write_text(yaml.safe_dump(pack))
         await self.children.run(
             "generate", *COMMAND, "generate", "--config", directory / "pack.yml",
             "--output", directory / "pack",
         )  # fmt: skip
         (directory / "prometheus.yml").write_text(yaml.safe_dump(self.prometheus_config()))
-        await self.sink.start(ports.sink, ports.smtp)
         await self.children.start(
             "upstream", sys.executable, HERE / "upstream.py", "--control", ports.control,
             f"shop-api={ports.shop}", f"public-api={ports.public}",
@@ -208,7 +203,6 @@ class Demo:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.children.stop()
-            await self.sink.stop()
             if self.screen is not None:
                 self.screen.close()
         return self.summary()
@@ -231,10 +225,9 @@ class Demo:
     def summary(self) -> int:
         """Messages per channel; with ``--expect-all`` a silent channel is a failure."""
         channels = {
-            channel: [sum(1 for one in self.messages if one.channel == channel
-                          and one.status == status) for status in ("firing", "resolved")]
-            for channel in ("slack", "email", "webhook")
-        }  # fmt: skip
+            channel: [len(self.sink.received(channel, status)) for status in STATUSES]
+            for channel in PEOPLE
+        }
         print("\nchannel   firing  resolved")
         for channel, (firing, resolved) in channels.items():
             print(f"{channel:<10}{firing:>6}{resolved:>10}")
@@ -263,7 +256,9 @@ def main() -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, task.cancel if task else loop.stop)
-        return await Demo(args).run()
+        demo = Demo(args)
+        with demo.sink:
+            return await demo.run()
 
     with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
         return asyncio.run(until_interrupted())

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from processes import fetch
-from sink import Notification
+
+from tests.support.sinks import Message
 
 STATES = {0: ("healthy", 32), 1: ("degraded", 33), 2: ("failing", 31), 3: ("unknown", 90)}
 _HIDE, _SHOW, _TOP, _REST = "\x1b[?25l", "\x1b[?25h", "\x1b[H", "\x1b[J"
@@ -93,12 +94,13 @@ class Screen:
         if not self._live:
             print(line, flush=True)
 
-    def notify(self, notification: Notification, after: float | None) -> None:
+    def notify(self, message: Message, after: float | None) -> None:
         """A notification, with the seconds since the first failing run."""
         since = f" (+{after:.0f} s after the first failing run)" if after is not None else ""
-        code = 31 if notification.status == "firing" else 32
-        channel = color(f"{notification.channel:<8}{notification.status:<9}", code)
-        self.note(f"{channel}{notification.text[:90]}{since}")
+        channel = color(
+            f"{message.channel:<8}{message.status:<9}", 31 if message.status == "firing" else 32
+        )
+        self.note(f"{channel}{message.title[:90]}{since}")
 
     def draw(self, lines: list[str]) -> None:
         """Show the table."""
