@@ -46,7 +46,9 @@ class Query:
 def evaluate(config: str = "{}") -> dict[str, Json]:
     """All dashboards by file name, from the mixin with ``config`` (jsonnet) laid over `_config`."""
     snippet = "((import 'mixin.libsonnet') + {_config+:: " + config + "}).grafanaDashboards"
-    return dict(json.loads(_gojsonnet.evaluate_snippet("dashboards", snippet, jpathdir=[str(ROOT)])))
+    return dict(
+        json.loads(_gojsonnet.evaluate_snippet("dashboards", snippet, jpathdir=[str(ROOT)]))
+    )
 
 
 @cache

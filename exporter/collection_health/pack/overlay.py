@@ -106,7 +106,9 @@ class _Reader:
         return found
 
     def _refuse(self, node: yaml.Node, path: KnobPath, problem: str) -> None:
-        self.mistakes.append((node.start_mark.line + 1, f"{'.'.join(path) or 'the file'}: {problem}"))
+        self.mistakes.append(
+            (node.start_mark.line + 1, f"{'.'.join(path) or 'the file'}: {problem}")
+        )
 
 
 def _finite(value: object) -> bool:
