@@ -47,6 +47,7 @@ _EXCEPTION_SUFFIXES = (
     ("nosuchkey", "not_found"), ("nosuchbucket", "not_found"), ("undefinedtable", "schema"),
     ("undefinedcolumn", "schema"), ("schemaerror", "schema"), ("validationerror", "schema"),
     ("schemamismatch", "schema"), ("pandera.errors.schemaerrors", "schema"),
+    ("bindererror", "schema"), ("catalogerror", "schema"), ("compilationerror", "config"),
     ("schemaerrors", "schema"), ("keyerror", "schema"), ("indexerror", "schema"),
     ("attributeerror", "schema"), ("datatypemismatch", "schema"),
     ("jsondecodeerror", "parse"), ("decodeerror", "parse"), ("parseerror", "parse"),

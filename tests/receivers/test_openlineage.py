@@ -161,6 +161,7 @@ def test_a_run_with_its_rows_bytes_and_quality(exporter: Exporter) -> None:
         ("x", 'Traceback…\n  File "a.py"\nrequests.ReadTimeout: slow\n', "python", "timeout"),
         ("boom", JAVA_TRACE, "JAVA", "auth"),
         ("psycopg2.errors.UndefinedTable: OperationalError", None, "python", "connection"),
+        ('Runtime Error in model a\n  Binder Error: column "b" not found', None, "sql", "schema"),
         ("it broke", None, "python", "unknown"),
     ],
 )  # fmt: skip

@@ -149,7 +149,10 @@ def _quality_facet(dataset: Dataset, name: str) -> Any:
     return None
 
 
-_EXCEPTION = re.compile(r"\b[A-Za-z_][\w.$]{0,150}(?:Error|Exception|Timeout|Interrupt)\b")
+# `pkg.SomeError`, and `Some Error` as SQL engines and dbt write it.
+_EXCEPTION = re.compile(
+    r"\b[A-Za-z_][\w.$]{0,150}(?:Error|Exception|Timeout|Interrupt)\b|\b[A-Z][a-z]{1,30} Error\b"
+)
 
 
 def _error(event: RunEvent, named: bool) -> Error | None:
@@ -168,7 +171,8 @@ def _error(event: RunEvent, named: bool) -> Error | None:
 
 def _exception_name(message: str, trace: str) -> str | None:
     """The exception a trace ends with (Python) or was caused by (Java): the last that says why."""
-    names: list[str] = _EXCEPTION.findall(trace) or _EXCEPTION.findall(message)
+    found = _EXCEPTION.findall(trace) or _EXCEPTION.findall(message)
+    names: list[str] = [name.replace(" ", "") for name in found]
     telling = [name for name in names if reasons.from_exception_name(name)]
     return (telling or names)[-1] if names else None
 
