@@ -52,9 +52,12 @@ class FleetMetrics(Collector):
             "collection_dependency_probe_success", "1 while the dependency's probe succeeds.",
             labels=["dependency", "probe"],
         )  # fmt: skip
-        for dependency, probes in self._pipeline.fleet.dependency_probes.items():
-            for name, probe in probes.items():
-                family.add_metric([dependency, name], float(probe.success))
+        results = self._pipeline.fleet.dependency_probes
+        for dependency, declared in self._pipeline.inventory.dependencies.items():
+            names = {probe.name or probe.type for probe in declared.probes}
+            for name, probe in results.get(dependency, {}).items():
+                if name in names:
+                    family.add_metric([dependency, name], float(probe.success))
         return family
 
     def _feedback(self) -> Metric:

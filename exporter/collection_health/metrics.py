@@ -203,9 +203,11 @@ def _controls(c: Context) -> Samples:
 
 def _probes(attribute: str) -> Callable[[Context], Samples]:
     def samples(c: Context) -> Samples:
+        declared = {probe.name or probe.type for probe in c.config.probes}
         return [
             ("", (("probe", name),), float(getattr(probe, attribute)))
             for name, probe in c.state.probes.items()
+            if name in declared
         ]
 
     return samples

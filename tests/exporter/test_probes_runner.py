@@ -159,6 +159,9 @@ async def test_a_new_inventory_replaces_the_probes(tmp_path: Path, upstream: Ups
         assert {job.target for job in runner._jobs} == {"c8", "c9"}
         broken = next(result for result in recorded if result.target == "c8")
         assert broken.reason == "config"
+        await pipeline.reload(inventory.parse("collectors: [{name: c9}]"))
+        pipeline.refresh()
+        assert "collection_probe_success{" not in pipeline.exposition.render(False).decode()
 
 
 async def test_probes_run_on_demand(tmp_path: Path, upstream: Upstream) -> None:

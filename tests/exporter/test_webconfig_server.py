@@ -242,7 +242,7 @@ async def test_files_are_reread_and_broken_ones_change_nothing(token_file: Path)
             )
 
         await eventually(broken)
-        token_file.write_text(good.replace("scopes: [write]", "scopes: [control]"))
+        token_file.write_text(good.replace("scopes: [write]", "scopes: [control]"))  # noqa: ASYNC240
 
         async def withdrawn() -> bool:
             return not await accepts("rotated-token-0123456789")
