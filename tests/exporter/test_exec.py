@@ -169,6 +169,7 @@ def test_a_signal_to_end_reaches_the_job(
     with start(env, "--", sys.executable, "-c", program) as job:
         assert job.stdout is not None
         assert job.stdout.readline() == "ready\n"
+        assert recorder.wait(1)[0]["outcome"] == "started"  # told while the job runs
         job.send_signal(number)
         assert job.stdout.read() == "cleaned up\n"
         assert job.wait(30) == 9
@@ -221,6 +222,14 @@ def test_an_exporter_that_is_away_changes_nothing_for_the_job(
     env["COLLECTION_HEALTH_URL"] = f"http://127.0.0.1:{free_port()}"
     job = run("--", "sh", "-c", "echo out; exit 5")
     assert (job.returncode, job.stdout, job.stderr) == (5, "out\n", "")
+    (segment,) = (tmp_path / "spool").glob("*.ndjson")
+    assert len(segment.read_text().splitlines()) == 2
+
+
+def test_a_hanging_exporter_is_not_waited_for(run: Run, recorder: Recorder, tmp_path: Path) -> None:
+    """The wait after the job is bounded; what was not acknowledged is spooled."""
+    recorder.release.clear()
+    assert run("--", "true").returncode == 0
     (segment,) = (tmp_path / "spool").glob("*.ndjson")
     assert len(segment.read_text().splitlines()) == 2
 

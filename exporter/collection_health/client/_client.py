@@ -58,7 +58,8 @@ class Client:
         if self._sender is None:
             return
         try:
-            event.setdefault("event_id", new_id())
+            if "event_id" not in event:
+                event["event_id"] = new_id()
             self._sender.put(event)
         except Exception:  # noqa: BLE001  # monitoring must not break what it monitors
             _log.exception("an outcome of %r could not be taken", event.get("collector"))

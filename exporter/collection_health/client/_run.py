@@ -1,5 +1,6 @@
 """One run of a collector: what it tells about itself, and the events made of that."""
 
+import itertools
 import logging
 import os
 import threading
@@ -28,13 +29,12 @@ class _Ids:
         self.renew()
 
     def renew(self) -> None:
-        self.prefix = os.urandom(9).hex()
-        self.count = 0
+        """Start a series of ids that no other process uses."""
+        self._prefix = os.urandom(9).hex()
+        self._next = itertools.count(1).__next__  # one step, so threads need no lock
 
     def __call__(self) -> str:
-        with _adding:
-            self.count += 1
-            return f"{self.prefix}-{self.count}"
+        return f"{self._prefix}-{self._next()}"
 
 
 def _after_fork_in_child() -> None:

@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -209,7 +209,8 @@ class Sender:
             courier.deliver_leftovers(lambda: not (force or self._queue.empty()), force)
 
 
-def _encode_all(events: Iterable[Event], report: Any) -> list[bytes]:
+def _encode_all(events: Iterable[Event], report: Callable[[str], None]) -> list[bytes]:
+    """Events as lines; one that is not JSON is reported and left out."""
     lines = []
     for event in events:
         try:
