@@ -360,6 +360,21 @@ def test_a_wrong_token_keeps_events_until_it_is_right(
     assert len(recorder.events) == 2
 
 
+def test_the_exporters_own_tokens(stack: Stack, make: Make, tmp_path: Path) -> None:
+    """A writer's token is accepted by a guarded exporter; without it outcomes wait."""
+    (tmp_path / "writer").write_text("a-secret-of-some-length\n")
+    tokens = tmp_path / "tokens.yml"
+    tokens.write_text("tokens: [{name: orders, token_file: writer, scopes: [write]}]\n")
+    exporter = stack.exporter(arguments=[f"--web.token-file={tokens}"])
+    stranger = make(exporter.url, spool=None)
+    track(stranger, 1)
+    assert not stranger.flush()
+    client = make(exporter.url, token_file=tmp_path / "writer")
+    track(client, 1)
+    assert client.flush()
+    assert client.stats.delivered == 2
+
+
 def test_a_missing_token_file_keeps_events(recorder: Recorder, make: Make, spool: Path) -> None:
     """A secret that is mounted late delays the outcomes, nothing more."""
     client = make(recorder.url, token_file=spool / "nope")

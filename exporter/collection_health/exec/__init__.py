@@ -26,6 +26,7 @@ _EXCEPTION = re.compile(r"^(?:Caused by: )?([A-Za-z_][\w.]*)(?::|$)")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of ``exec``."""
+    parser.usage = "%(prog)s [OPTION ...] NAME -- COMMAND ..."
     parser.epilog = (
         "COLLECTION_HEALTH_URL, _TOKEN_FILE, _CA_FILE and _SPOOL say where the exporter is. "
         "Exit code: the command's; 128+n when signal n ended it; 124 after --timeout; "
