@@ -256,6 +256,21 @@ def test_a_triggered_dag_is_a_collector(exporter: Exporter) -> None:
     assert exporter.kinds("prod/second") == ["success"]
 
 
+def test_a_streaming_job_lives_by_its_running_events(exporter: Exporter) -> None:
+    """Flink's RUNNING events keep a stream fresh; repeats count once, its end ends it."""
+    exporter.start()
+    kind = {"jobType": job_type_job.JobTypeJobFacet("STREAMING", "FLINK", "JOB")}
+    ol, run_id = client(exporter.url), str(generate_new_uuid())
+    start = datetime.now(UTC) - timedelta(minutes=1)
+    ol.emit(event(RunState.START, run_id, job=kind, at=start))
+    alive = event(RunState.RUNNING, run_id, job=kind, at=start + timedelta(seconds=30))
+    ol.emit(alive)
+    ol.emit(alive)
+    ol.emit(event(RunState.FAIL, run_id, job=kind, run=failed("lost", "x.ConnectionError: lost")))
+    assert exporter.kinds("prod/orders") == ["success", "success", "failure"]
+    assert exporter.state("prod/orders").running == {}
+
+
 def test_every_run_counts_on_request(exporter: Exporter) -> None:
     """``--openlineage.count-tasks`` is for pipelines whose parents never report."""
     exporter.start(openlineage_count_tasks=True)

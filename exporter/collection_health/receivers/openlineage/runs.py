@@ -28,13 +28,24 @@ def to_outcomes(event: RunEvent, collector: str, tasks: Figures | None = None) -
     """The outcome one run event reports; none for OTHER, which only adds metadata.
 
     ``tasks`` are the figures of the run's tasks; they are added to what the event says itself.
-    RUNNING says that the run started, should its START have been lost.
+    RUNNING says that the run started, should its START have been lost. A streaming job has no
+    end to wait for: there each RUNNING is a sign of life, recorded as a success.
     """
     kind = event.event_type
     if kind is None or kind == "OTHER":
         return []
     facets = event.run.facets or {}
     at = instant(event.event_time)
+    if kind in _BEGINNINGS and dig(event.job.facets, "jobType", "processingType") == "STREAMING":
+        return [
+            Outcome(
+                collector=collector,
+                outcome="success",
+                event_id=f"{event.run.run_id}/{kind}/{at.timestamp()!r}",
+                occurred_at=at,
+                source=PROTOCOL,
+            )
+        ]
     outcome = Outcome(
         collector=collector,
         outcome=_OUTCOMES[kind],
@@ -62,6 +73,7 @@ def to_outcomes(event: RunEvent, collector: str, tasks: Figures | None = None) -
     return [outcome]
 
 
+_BEGINNINGS = ("START", "RUNNING")
 _OUTCOMES: dict[str, Any] = {
     "START": "started", "RUNNING": "started", "COMPLETE": "success", "FAIL": "failure",
     "ABORT": "aborted",
