@@ -49,17 +49,19 @@ drift: $(STAMP) ## fail when the committed generated files differ from their sou
 test: $(STAMP) tools lint drift ## everything that must pass before a commit lands
 	$(BIN)/python -m pytest
 
-test-compat: $(STAMP) ## the generated files on Prometheus 2.42 to 3.x, Alertmanager and vmalert
-	@for suite in bookworm trixie sid; do \
-	  $(BIN)/python tests/tools.py fetch prometheus promtool alertmanager amtool vmalert --suite $$suite \
-	    || exit 1; done
+SUITES := bookworm trixie sid
+test-compat: $(STAMP) ## rules, dashboards and alerts on every release from Prometheus 2.42 to 3.x
+	@for suite in $(SUITES); do $(BIN)/python tests/tools.py fetch --suite $$suite \
+	  prometheus promtool alertmanager amtool vmalert || exit 1; done
 	$(BIN)/python -m pytest -m compat
+	@for suite in $(SUITES); do echo "== $$suite"; TOOLS_SUITE=$$suite \
+	  $(BIN)/python -m pytest tests/rules tests/alertmanager tests/dashboards tests/e2e || exit 1; done
 
 test-integrations: $(STAMP) ## real Airflow, dbt and Dagster, each installed below .tools/integrations
 	$(BIN)/python -m pytest -m integrations tests/receivers/integrations
 
 demo: $(STAMP) tools ## a small fleet breaks and recovers before your eyes (DEMO='--seconds 90')
-	@$(BIN)/python exporter/examples/demo $(DEMO) \
+	@PYTHONPATH=. $(BIN)/python exporter/examples/demo $(DEMO) \
 	  --prometheus "$$($(BIN)/python tests/tools.py which prometheus)" \
 	  --alertmanager "$$($(BIN)/python tests/tools.py which alertmanager)"
 

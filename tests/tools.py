@@ -105,9 +105,11 @@ EVERYDAY = ("prometheus", "promtool", "alertmanager", "amtool", "jsonnetfmt")
 def tool(name: str, *, suite: str | None = None) -> Path:
     """The path of a program: from PATH if new enough, else as fetched by `make tools`.
 
-    With `suite` only the version fetched from that Debian release counts. Raises ToolError.
+    With `suite`, or the environment variable TOOLS_SUITE, only the version fetched from that
+    Debian release counts. Raises ToolError.
     """
     known = TOOLS[name]
+    suite = suite or os.environ.get("TOOLS_SUITE")
     if suite is None:
         for candidate in known.names:
             found = shutil.which(candidate)
@@ -141,7 +143,7 @@ def ensure(name: str, *, suite: str | None = None) -> Path:
     except ToolError:
         if not _has_apt():
             raise
-        return _fetch(name, suite or host_suite())
+        return _fetch(name, suite or os.environ.get("TOOLS_SUITE") or host_suite())
 
 
 def version_of(path: Path, known: Tool) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ exposed, *write* these into a scratch engine, *evaluate* the rules there, *score
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 __all__ = ["configure", "run"]
@@ -61,6 +62,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Back-test; returns 0, or 2 for an input, rule or engine that cannot be used."""
-    from collection_health.backtest import command  # `--help` needs neither numpy nor an engine
-
+    try:
+        from collection_health.backtest import command  # `--help` needs neither numpy nor an engine
+    except ModuleNotFoundError as error:
+        missing = f"the Python package {error.name} is missing"
+        print(f"backtest: {missing}; install collection-health[backtest]", file=sys.stderr)
+        return 2
     return command.run(args)
