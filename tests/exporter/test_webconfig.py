@@ -1,6 +1,7 @@
 """The security files: what they accept, and how they refuse."""
 
 import hashlib
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from collection_health import webconfig
 from collection_health.webconfig import format as web_format
 from collection_health.webconfig import tls
 from collection_health.webconfig.tokens import Tokens
+from tests.tools import tool
 
 HASH = "$2y$10$mDwo.lAisC94iLAyP81MCesa29IzH37oigHC/42V2pdJlUprsJPze"
 
@@ -282,3 +284,36 @@ def test_bad_token_files_are_refused_by_name(tmp_path: Path, text: str, expected
     (problem,) = webconfig.check(None, tmp_path / "tokens.yml")
     assert expected in problem
     assert "a-good-token" not in problem
+
+
+def test_prometheus_reads_the_same_file(pki: Path) -> None:
+    """What promtool accepts as web configuration we accept, and what it refuses we refuse."""
+    path = pki / "shared.yml"
+    good = f"""
+tls_server_config:
+  cert_file: server.pem
+  key_file: server.key
+  client_auth_type: RequireAndVerifyClientCert
+  client_ca_file: ca.pem
+  min_version: TLS12
+  cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_AES_128_GCM_SHA256]
+  curve_preferences: [CurveP256]
+http_server_config:
+  http2: false
+  headers: {{X-Frame-Options: deny}}
+basic_auth_users: {{alice: "{HASH}"}}
+"""
+    for text, usable in (
+        (good, True),
+        (good.replace("deny", "allow"), False),
+        (good.replace("TLS12", "TLS9"), False),
+        (good.replace("server.key", "ca.pem"), False),
+        (good.replace("$2y$10$", "$2y$99$"), False),
+        (good.replace("CurveP256", "P256"), False),
+        (good.replace("cert_file", "certificate"), False),
+    ):
+        path.write_text(text)
+        command = [str(tool("promtool")), "check", "web-config", str(path)]
+        promtool = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (promtool.returncode == 0) == usable, promtool
+        assert (webconfig.check(path, None) == []) == usable, text
