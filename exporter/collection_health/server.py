@@ -45,6 +45,7 @@ PLUGINS = {
     "pushgateway": "collection_health.receivers.pushgateway",
     "pressure": "collection_health.pressure",
     "probes": "collection_health.probes.plugin",
+    "api": "collection_health.api",
 }
 
 

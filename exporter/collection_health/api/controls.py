@@ -1,0 +1,116 @@
+"""Controls: acknowledge, pause, maintain — and end that — one collector at a time.
+
+``POST /api/v1/collectors/{name}/{ack,unack,pause,resume,maintenance}`` with a JSON object or a
+form of ``duration`` (or ``until``), ``reason`` and ``actor``. Every control is an event in the
+ledger: the audit trail names who, when, why and for how long.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from aiohttp import web
+from msgspec import Meta, Struct
+
+from collection_health import webconfig
+from collection_health.api.bodies import ProblemError, Text, actor_of, decode, wants_html
+from collection_health.events import Control
+from collection_health.inventory_schema import Duration
+from collection_health.pipeline import Overloaded, StorageUnavailable
+from collection_health.server import PIPELINE, unavailable
+from collection_health.state import CollectorState
+
+MAX_SECONDS = 90 * 86400.0  # nothing is silenced for ever by mistake
+ACK_SECONDS = 4 * 3600.0  # an acknowledgement expires: who took it on may have gone home
+# verb -> control, switched on?, seconds when nothing is said (None: until ended)
+VERBS: dict[str, tuple[str, bool, float | None]] = {
+    "ack": ("acknowledged", True, ACK_SECONDS),
+    "unack": ("acknowledged", False, None),
+    "pause": ("paused", True, None),
+    "resume": ("paused", False, None),
+    "maintenance": ("maintenance", True, 3600.0),
+}
+
+
+class ControlBody(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a control request may say."""
+
+    duration: Duration | None = None
+    until: Annotated[datetime, Meta(tz=True)] | None = None
+    reason: Text = ""
+    actor: Text = ""
+    active: bool = True  # `maintenance` with active=false ends it
+
+
+def setup(app: web.Application) -> None:
+    """Add the routes."""
+    verbs = "|".join(VERBS)
+    app.router.add_post(f"/api/v1/collectors/{{name:.+}}/{{verb:{verbs}}}", control)
+
+
+@webconfig.require("control")
+async def control(request: web.Request) -> web.Response:
+    """Record the control; answers the collector's controls."""
+    try:
+        body = await decode(request, ControlBody, "control")
+        state = find(request)
+        event = _event(request, state.name, body)
+        await request.app[PIPELINE].submit([event], "control")
+    except ProblemError as error:
+        return error.response
+    except (Overloaded, StorageUnavailable) as error:
+        return unavailable(error)
+    if wants_html(request):
+        raise web.HTTPSeeOther(f"/collectors/{request.match_info['name']}")
+    return web.json_response({"collector": state.name, "controls": describe(state)})
+
+
+def find(request: web.Request) -> CollectorState:
+    """The collector the path names. Raises `ProblemError` (404)."""
+    name = request.match_info["name"]
+    state = request.app[PIPELINE].collectors.get(name)
+    if state is None:
+        raise ProblemError(
+            404, "unknown collector", f"collector: {name[:200]!r} never reported nor is registered"
+        )
+    return state
+
+
+def describe(state: CollectorState) -> dict[str, dict[str, str | None]]:
+    """Active controls by name: since, until (RFC 3339), actor, reason."""
+    return {
+        name: {
+            "since": rfc3339(active.since),
+            "until": None if active.until is None else rfc3339(active.until),
+            "actor": active.actor,
+            "reason": active.reason,
+        }
+        for name, active in state.controls.items()
+    }
+
+
+def rfc3339(moment: float) -> str:
+    """Unix seconds as RFC 3339 in UTC."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _event(request: web.Request, name: str, body: ControlBody) -> Control:
+    kind, active, usual = VERBS[request.match_info["verb"]]
+    active = active and body.active
+    now = request.app[PIPELINE].clock()
+    until: float | None = None
+    if active:
+        if body.until is not None:
+            until = body.until.timestamp()
+        elif body.duration is not None:
+            until = now + body.duration
+        elif usual is not None:
+            until = now + usual
+        if until is not None and not now < until <= now + MAX_SECONDS:
+            raise ProblemError(
+                400, "invalid body",
+                f"{'until' if body.until else 'duration'}: ends "
+                f"{'in the past' if until <= now else 'too late'}; allowed: up to "
+                f"{MAX_SECONDS / 86400:g} days ahead",
+            )  # fmt: skip
+    actor = actor_of(request, body.actor)
+    return Control(name, kind, active, now, until, actor, body.reason)  # type: ignore[arg-type]
