@@ -7,7 +7,7 @@ JSONNET := $(shell find mixin.libsonnet config.libsonnet rules dashboards alertm
              -name '*.libsonnet' -o -name '*.jsonnet' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install tools fmt generate lint drift check-generated test test-compat test-integrations demo dist clean
+.PHONY: test-e2e-long replay-day help install tools fmt generate lint drift check-generated test test-compat test-integrations demo dist clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,12 @@ test-compat: $(STAMP) ## rules, dashboards and alerts on every release from Prom
 	$(BIN)/python -m pytest -m compat
 	@for suite in $(SUITES); do echo "== $$suite"; TOOLS_SUITE=$$suite \
 	  $(BIN)/python -m pytest tests/rules tests/alertmanager tests/dashboards tests/e2e || exit 1; done
+
+test-e2e-long: $(STAMP) tools ## slow scenarios from outcome to message on the real programs
+	$(BIN)/python -m pytest -m soak tests/alertmanager
+
+replay-day: $(STAMP) tools ## messages a channel gets in a day of a fleet, beside alerts and incidents
+	$(BIN)/python -m tests.alertmanager.day
 
 test-integrations: $(STAMP) ## real Airflow, dbt and Dagster, each installed below .tools/integrations
 	$(BIN)/python -m pytest -m integrations tests/receivers/integrations

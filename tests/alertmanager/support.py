@@ -1,6 +1,7 @@
 """What the tests of the Alertmanager configuration share: generating, asking amtool, samples."""
 
 import json
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,12 +19,16 @@ SAMPLES = ROOT / "alertmanager" / "samples"
 # carry: the oldest supported, the one where newer fields begin, and the newest there is.
 SUITES = {"bookworm": "0.25", "trixie": "0.28", "sid": "0.32"}
 
-# Rules and dashboards do not depend on these knobs and would take most of the time.
-_ALERTMANAGER_ONLY = f"""
-(import '{ROOT}/config.libsonnet') +
-(import '{ROOT}/alertmanager/alertmanager.libsonnet') +
-{{ prometheusRules: {{}}, prometheusAlerts: {{}}, grafanaDashboards: {{}} }}
+# Parts that a test does not look at would take most of the time.
+_SOURCES = """
+(import '{root}/config.libsonnet') +
+(import '{root}/alertmanager/alertmanager.libsonnet') +
+{{ prometheusRules: {{}}, prometheusAlerts: {{}}, grafanaDashboards: {{}} }} +
+{rules}
 """
+
+# `alertmanager.when` of tests, which must not depend on the hour they run at.
+ALWAYS = {severity: dict.fromkeys("123", "always") for severity in ("critical", "warning", "info")}
 
 # Every kind of channel, a team with its own, one that shares, and a dependency with an owner.
 EVERYTHING: dict[str, Any] = {
@@ -45,22 +50,25 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
-def generate(directory: Path, section: Mapping[str, Any], **knobs: Any) -> Path:
+def generate(
+    directory: Path, section: Mapping[str, Any], *, rules: bool = False, **knobs: Any
+) -> Path:
     """Write alertmanager.yml and its templates for a pack.yml whose `alertmanager` is `section`.
 
-    Returns the path of alertmanager.yml. Raises PackError.
+    With `rules` also rules.yml and alerts.yml. Returns the path of alertmanager.yml. Raises
+    PackError.
     """
     sources = directory / "sources"
     sources.mkdir(parents=True, exist_ok=True)
-    (sources / "mixin.libsonnet").write_text(_ALERTMANAGER_ONLY)
+    rules_source = f"(import '{ROOT}/rules/rules.libsonnet')" if rules else "{}"
+    (sources / "mixin.libsonnet").write_text(_SOURCES.format(root=ROOT, rules=rules_source))
     pack = directory / "pack.yml"
     pack.write_text(yaml.safe_dump({"alertmanager": dict(section), **knobs}))
     written = plain.render(mixin.evaluate(sources, pack))
     for name, text in written.items():
-        if name.startswith("alertmanager/generated/"):
-            file = directory / name.removeprefix("alertmanager/generated/")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
+        file = directory / re.sub("^(alertmanager|rules)/generated/", "", name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
     return directory / "alertmanager.yml"
 
 
