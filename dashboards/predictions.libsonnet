@@ -78,7 +78,7 @@ function(kit)
           width: 8,
           thresholds: kit.steps([[null, 'green'], [0.7, 'orange'], [1, 'red']]),
           queries: [kit.instant(q('topk(10, %s / on (%%(by)s) %s)' % [
-            kit.teams(kit.slow('collector:duration:forecast_seconds')),
+            kit.teams(kit.rule('collector:duration:forecast_seconds')),
             kit.fact('collection_run_timeout_seconds'),
           ]), '{{collector}}')],
           links: kit.seriesToCollector,
@@ -125,7 +125,7 @@ function(kit)
           description: 'Records as a share of what was expected, the ten lowest.',
           unit: 'percentunit',
           width: 12,
-          queries: [kit.query(q('bottomk(10, exp(%s))' % kit.teams(kit.slow('collector:records:deviation'))), '{{collector}}')],
+          queries: [kit.query(q('bottomk(10, exp(%s))' % kit.teams(kit.rule('collector:records:deviation', 'window="10"'))), '{{collector}}')],
           links: kit.seriesToCollector,
           noValue: 'Not enough history yet: expectations appear after about a week of records',
         }),

@@ -121,6 +121,29 @@ function(kit)
           noValue: 'No recovery ended in this time range',
         }),
         kit.timeseries({
+          title: 'Worth waking somebody',
+          description: 'Collectors with a problem worth a page, and those of them whose escalation is held: acknowledged, in maintenance, or under repair.',
+          unit: 'short',
+          queries: [
+            kit.query(q('sum(%s)' % kit.teams(kit.rule('collector:page:bool'))), 'worth a page'),
+            kit.query(q('count(%s)' % kit.teams(kit.rule('collector:page:held'))), 'held'),
+          ],
+          overrides: [kit.byName('worth a page', kit.color('red')), kit.byName('held', kit.color('blue'))],
+          noValue: 'Nothing is worth a page',
+        }),
+        kit.timeseries({
+          title: 'Recovery success by week',
+          description: 'Share of the automatic recoveries of a week that a later good run confirmed, all collectors.',
+          unit: 'percentunit',
+          max: 1,
+          queries: [
+            kit.query(kit.rule('fleet:scorecard:value', 'promise="recovery_success_ratio"'), 'success'),
+            kit.query(kit.rule('fleet:scorecard:target', 'promise="recovery_success_ratio"'), 'target'),
+          ],
+          overrides: [kit.dashed('target', 'orange')],
+          noValue: 'No recovery ended in this week',
+        }),
+        kit.timeseries({
           title: 'Time to recovery, mean',
           description: 'Mean length of the incidents that ended within the day before each point.',
           unit: 's',

@@ -1,22 +1,21 @@
 // Each promise of Collection Health itself: target, value, trend. And whether its alerts were worth reading.
 function(kit)
   local q = kit.q;
-  local value(promise, offset='') = std.strReplace(kit.slow('fleet:scorecard:value', 'promise="%s"' % promise), ']', ']' + offset);
-  local target(promise) = kit.slow('fleet:scorecard:target', 'promise="%s"' % promise);
+  local value(promise, offset='') = kit.rule('fleet:scorecard:value', 'promise="%s"' % promise) + offset;
+  local target(promise) = kit.rule('fleet:scorecard:target', 'promise="%s"' % promise);
   local notYet = 'No figure yet: it needs incidents, or feedback on alerts, to judge';
 
   // [promise, title, what it says, unit]
   local promises = [
-    ['reliability_ratio', 'Reliability', 'Good runs among all runs of the fleet.', 'percentunit'],
-    ['uptime_ratio', 'Uptime of the monitoring', 'Time in which the exporter answered.', 'percentunit'],
-    ['coverage_ratio', 'Coverage', 'Collectors that are registered and report, among all that are known.', 'percentunit'],
-    ['quality_ratio', 'Quality of data', 'Quality of what is collected, over all collectors that report it.', 'percentunit'],
-    ['recovery_time_seconds', 'Time to recovery', 'From the first bad run to the next good one. Lower is better.', 's'],
-    ['recovery_success_ratio', 'Recovery success', 'Automatic recoveries that a later good run confirmed.', 'percentunit'],
-    ['interventions_saved_ratio', 'Interventions saved', 'Incidents that ended without a person.', 'percentunit'],
+    ['reliability_ratio', 'Reliability of the monitoring', 'Of the monitoring itself over a day: exporter scraped, rules evaluated, messages delivered; the worst of the three.', 'percentunit'],
+    ['uptime_ratio', 'Uptime of collectors', 'Collector time of a day that was not spent in confirmed failure.', 'percentunit'],
+    ['coverage_ratio', 'Coverage', 'Registered collectors that report.', 'percentunit'],
+    ['quality_ratio', 'Quality of data', 'Mean quality of the last ten runs, over all collectors that report it.', 'percentunit'],
+    ['recovery_time_seconds', 'Time to recovery', 'Mean length of the incidents of a week, from the first bad run to the next good one. Lower is better.', 's'],
+    ['recovery_success_ratio', 'Recovery success', 'Automatic recoveries of a week that a later good run confirmed.', 'percentunit'],
+    ['interventions_saved_ratio', 'Interventions saved', 'Incidents of a week that ended without a person.', 'percentunit'],
     ['alert_relevance_ratio', 'Relevance of alerts', 'Alerts that people called relevant, among those with feedback.', 'percentunit'],
   ];
-  local byPromise(metric) = q('max by (promise) (%s)' % kit.slow(metric));
   local lowerIsBetter = 'promise="recovery_time_seconds"';
 
   kit.new({
@@ -55,12 +54,12 @@ function(kit)
           height: 9,
           queries: [
             kit.query('max by (promise) (%s >= bool %s)' % [
-              kit.slow('fleet:scorecard:value', std.strReplace(lowerIsBetter, '=', '!=')),
-              kit.slow('fleet:scorecard:target', std.strReplace(lowerIsBetter, '=', '!=')),
+              kit.rule('fleet:scorecard:value', std.strReplace(lowerIsBetter, '=', '!=')),
+              kit.rule('fleet:scorecard:target', std.strReplace(lowerIsBetter, '=', '!=')),
             ], '{{promise}}'),
             kit.query('max by (promise) (%s <= bool %s)' % [
-              kit.slow('fleet:scorecard:value', lowerIsBetter),
-              kit.slow('fleet:scorecard:target', lowerIsBetter),
+              kit.rule('fleet:scorecard:value', lowerIsBetter),
+              kit.rule('fleet:scorecard:target', lowerIsBetter),
             ], '{{promise}}'),
           ],
           mappings: kit.yesNo('kept', 'broken', 'green', 'red'),

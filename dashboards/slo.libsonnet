@@ -8,7 +8,7 @@ function(kit)
   local budget = kit.ratioIsGood(0.0001, 0.25);
   local worst = config.dashboards.worst;
   // The period a budget is for.
-  local period = std.get(config, 'sloWindow', '14d');
+  local period = config.slo.window;
   // Good share of all events: a ratio of sums over collectors, never a mean of their ratios.
   local attained(window) = q('1 - sum by (sli) (%s) / (sum by (sli) (%s) > 0)' % [
     kit.teams(kit.grown('collection_sli_errors_total', window, 'sli')),

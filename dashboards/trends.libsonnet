@@ -18,22 +18,19 @@ function(kit)
   local history = 'No history yet: comparisons appear after a week';
 
   // A level now over the same level a week ago, where both are known.
-  local change(metric) =
-    local now = kit.slow(metric);
-    local before = std.strReplace(now, ']', '] offset 1w');
-    '%s / (%s > 0)' % [now, before];
+  local change(level) = '%s / (%s offset 1w > 0)' % [level, level];
 
-  local changes(title, description, metric, unit, direction) = kit.table({
+  local changes(title, description, level, unit, direction) = kit.table({
     title: title,
     description: description,
     width: 12,
     noValue: history,
     sortBy: [{ displayName: 'Change', desc: direction == 'topk' }],
-    local chosen = '%s(%d, %s)' % [direction, settings.worst, kit.teams(change(metric))],
+    local chosen = '%s(%d, %s)' % [direction, settings.worst, kit.teams(change(level))],
     columns: [
       { title: 'Collector', label: 'collector', links: kit.toCollector() },
       { title: 'Change', expr: q('(%s) - 1' % chosen), unit: 'percentunit', decimals: 0 },
-      { title: 'Now', expr: q('%s and on (%%(by)s) %s' % [kit.slow(metric), chosen]), unit: unit, decimals: 1 },
+      { title: 'Now', expr: q('%s and on (%%(by)s) %s' % [level, chosen]), unit: unit, decimals: 1 },
     ],
   });
 
@@ -78,14 +75,14 @@ function(kit)
           title: 'Recognised seasonality',
           description: 'How many collectors are predicted best by which past: recent level (flat), same hour of other days (daily), of other weeks (weekly).',
           unit: 'short',
-          queries: [kit.query(q('count by (model) (%s)' % kit.teams(kit.slow('collector:records:season'))), '{{model}}')],
+          queries: [kit.query(q('count by (model) (%s)' % kit.teams(kit.rule('collector:records:season', 'window="10"'))), '{{model}}')],
           noValue: 'Not enough history yet: a model is chosen after about a week of records',
         }),
       ]),
 
       kit.row('What changed most within a week', [
-        changes('Slower than a week ago', 'Usual duration now against a week ago, the largest growth first.', 'collector:duration:base_seconds', 's', 'topk'),
-        changes('Fewer records than a week ago', 'Expected records now against a week ago, the largest loss first.', 'collector:records:expected_best', 'short', 'bottomk'),
+        changes('Slower than a week ago', 'Usual duration now against a week ago, the largest growth first.', kit.rule('collector:duration:base_seconds'), 's', 'topk'),
+        changes('Fewer records than a week ago', 'Expected records now against a week ago, the largest loss first.', kit.rule('collector:records:expected_best', 'window="10"'), 'short', 'bottomk'),
       ]),
 
       kit.row('One collector: $collector', [
@@ -93,7 +90,7 @@ function(kit)
           title: 'Records, same hour of earlier weeks',
           description: 'Level of the records of $collector now and at the same time of the weeks before.',
           unit: 'short',
-          queries: [kit.query(kit.ownRule('collector:records:level') + past(w[0]), w[1]) for w in weeks],
+          queries: [kit.query(kit.ownRule('collector:records:level', 'window="10"') + past(w[0]), w[1]) for w in weeks],
           overrides: faded,
           noValue: 'No run of this collector reported records',
         }),
@@ -102,8 +99,8 @@ function(kit)
           description: 'Expectation of each model for $collector against what came. The model in use is the one that was least wrong over the last week.',
           unit: 'short',
           queries: [
-            kit.query(kit.ownRule('collector:records:level'), 'records'),
-            kit.query(kit.ownSlow('collector:records:expected'), '{{model}}'),
+            kit.query(kit.ownRule('collector:records:level', 'window="10"'), 'records'),
+            kit.query(kit.ownRule('collector:records:expected', 'window="10"'), '{{model}}'),
           ],
           overrides: [kit.byName('records', kit.color('blue') + { 'custom.lineWidth': 2 })],
           noValue: 'No run of this collector reported records',
@@ -112,7 +109,7 @@ function(kit)
           title: 'Duration, same hour of earlier weeks',
           description: 'Level of the duration of $collector now and at the same time of the weeks before.',
           unit: 's',
-          queries: [kit.query(kit.ownRule('collector:duration:level_seconds') + past(w[0]), w[1]) for w in weeks],
+          queries: [kit.query(kit.ownRule('collector:duration:level_seconds', 'window="10"') + past(w[0]), w[1]) for w in weeks],
           overrides: faded,
           noValue: 'No run of this collector carried a duration',
         }),
@@ -122,8 +119,8 @@ function(kit)
           unit: 'percentunit',
           max: 1,
           queries: [
-            kit.query(kit.ownRule('collector:quality:level_ratio'), 'level'),
-            kit.query(kit.ownSlow('collector:quality:base_ratio'), 'usual'),
+            kit.query(kit.ownRule('collector:quality:level_ratio', 'window="10"'), 'level'),
+            kit.query(kit.ownRule('collector:quality:base_ratio'), 'usual'),
           ],
           noValue: 'No run of this collector reported quality',
         }),
@@ -133,7 +130,7 @@ function(kit)
           unit: 'none',
           width: 12,
           height: 6,
-          queries: [kit.query(kit.ownSlow('collector:records:season'), '{{model}}')],
+          queries: [kit.query(kit.ownRule('collector:records:season', 'window="10"'), '{{model}}')],
           mappings: [kit.valueMap({ '1': ['in use', 'blue'] })],
           noValue: 'Not enough history yet: a model is chosen after about a week of records',
         }),
@@ -146,8 +143,8 @@ function(kit)
           height: 6,
           queries: [
             kit.instant(kit.ownRule('collector:failures:ratio', 'window="100"'), 'failed of the last 100'),
-            kit.instant(kit.ownSlow('collector:flake:start_ratio'), 'begins a flake'),
-            kit.instant(kit.ownSlow('collector:flake:persist_ratio'), 'flake goes on'),
+            kit.instant(kit.ownRule('collector:flake:start_ratio'), 'begins a flake'),
+            kit.instant(kit.ownRule('collector:flake:persist_ratio'), 'flake goes on'),
           ],
           options: { colorMode: 'none' },
           noValue: 'No run yet',

@@ -25,8 +25,8 @@ from collection_health.events import (
     ProbeResult,
     Quality,
     Quota,
-    Recovery,
     Records,
+    Recovery,
     Requests,
     prepare,
 )
@@ -34,6 +34,7 @@ from collection_health.events import (
 STEP = 300.0
 DAYS = 15
 END = datetime(2026, 6, 15, 12, tzinfo=UTC).timestamp()
+RECORDED_DAYS = 8.5  # of conclusions: enough for "a week ago", half the work
 START = END - DAYS * 86_400
 HOUR = 3600.0
 
@@ -42,6 +43,7 @@ defaults: {grace: 5m, tier: 2}
 dependencies: {warehouse: {}, shop-api: {}}
 actions: {rerun: {command: ["true"]}}
 collectors:
+  - {name: unscheduled, team: data}
   - {name: silent, team: data, tier: 3, schedule: {every: 1h}}
   - {name: nightly, team: data, tier: 3, schedule: {every: 1d}}
   - {name: stopped, team: shop, tier: 1, schedule: {every: 15m}}
@@ -62,6 +64,7 @@ collectors:
     slo: {availability: 0.995, latency: 3m, freshness: 45m, quality: 0.95, min_records: 100}
     impact: {weight: 8, consumers: [billing, board], cost_per_hour: 400}
     recovery: {mode: auto, steps: [{action: rerun, attempts: 2}]}
+    probes: [{type: connectivity, name: source, url: "tcp://127.0.0.1:9"}]
 """
 # What stands on the warehouse fails with it.
 ON_WAREHOUSE = ("invoices", "ledger", "payouts", "reports", "stock")
@@ -124,13 +127,13 @@ def _runs(every: float, make: Make, seed: int, until: float = END) -> Iterator[O
 
 def _outage(moment: float) -> bool:
     """The warehouse is away: an evening of last week, and now."""
-    return END - 3 * HOUR < moment or END - 100 * HOUR < moment < END - 97 * HOUR
+    return moment > END - 3 * HOUR or END - 100 * HOUR < moment < END - 97 * HOUR
 
 
 def _orders(moment: float, chance: random.Random) -> Outcome:
     if _outage(moment) and moment < END - 90 * HOUR:
         return _bad("orders", moment, "connection", "connect")
-    if END - 1.6 * HOUR < moment:
+    if moment > END - 1.6 * HOUR:
         return _good("orders", moment, chance, records=Records(collected=40, rejected=60))
     return _good("orders", moment, chance, credential_expires_at=_at(END + 30 * HOUR))
 
@@ -178,13 +181,14 @@ def _weather(moment: float, chance: random.Random) -> Outcome:
 
 
 def _legacy(moment: float, chance: random.Random) -> Outcome:
-    return _good("legacy", moment, chance)
+    return _good("legacy", moment, chance, source="json")
 
 
 def _events() -> dict[str, list[Event]]:
     """Everything that was reported, by collector."""
     found: dict[str, list[Event]] = {
         "silent": [],
+        "unscheduled": [],
         "nightly": [*_runs(86_400, lambda m, c: _good("nightly", m, c), 1)],
         "stopped": [*_runs(900, lambda m, c: _good("stopped", m, c), 2, END - 2 * HOUR)],
         "orders": [*_runs(900, _orders, 3)],
@@ -196,14 +200,15 @@ def _events() -> dict[str, list[Event]]:
     for index, name in enumerate(ON_WAREHOUSE):
         found[name] = [*_runs(900, _on_warehouse(name), 10 + index)]
     found["nightly"].append(Control("nightly", "maintenance", True, END - 5 * HOUR, END + HOUR))
-    found["reports"].append(Control("reports", "acknowledged", True, END - HOUR, END + HOUR))
+    found["reports"].append(Control("reports", "acknowledged", True, END - 2.5 * HOUR, END + HOUR))
     found["orders"] += [
-        ProbeResult("collector", "orders", "schema", moment < END - 2 * HOUR, moment, 0.2)
+        ProbeResult("collector", "orders", "source", moment < END - 2 * HOUR, moment, 0.2)
         for moment in np.arange(START, END, 6 * HOUR).tolist()
     ]
     found["orders"] += _recovery("orders", END - 99 * HOUR, "recovered")
-    found["ledger"] += _recovery("ledger", END - 2 * HOUR, "ineffective")
-    found["payouts"] += _recovery("payouts", END - 1 * HOUR, None)
+    found["stock"] += _recovery("stock", END - 190 * HOUR, "recovered")
+    found["ledger"] += _recovery("ledger", END - 2.7 * HOUR, "ineffective")
+    found["payouts"] += _recovery("payouts", END - 2.5 * HOUR, None)
     return found
 
 
@@ -229,8 +234,7 @@ def _flat(name: str, labels: Mapping[str, str], value: float, times: Times) -> S
 
 
 def _around(times: Times) -> Iterator[Series]:
-    """The last two days of what surrounds the collectors: the exporter, Prometheus, Alertmanager."""
-    times = times[times >= times[-1] - 2 * 86_400_000]
+    """What surrounds the collectors: the exporter's own metrics, Prometheus', Alertmanager's."""
     exporter = {"job": "collection-health", "instance": "exporter-1"}
     prometheus = {"job": "prometheus", "instance": "prometheus-1"}
     alertmanager = {"job": "alertmanager", "instance": "alertmanager-1"}
@@ -278,9 +282,8 @@ def _around(times: Times) -> Iterator[Series]:
                 0.01,
                 times,
             )
-    for probe in ("connectivity",):
-        labels = {**exporter, "dependency": "warehouse", "probe": probe}
-        yield _flat("collection_dependency_probe_success", labels, 0, times)
+    labels = {**exporter, "dependency": "warehouse", "probe": "connectivity"}
+    yield _flat("collection_dependency_probe_success", labels, 0, times)
     for alertname, verdict in (
         ("CollectorFailing", "relevant"),
         ("CollectorFailing", "noise"),
@@ -300,15 +303,25 @@ class Loaded:
 
 
 def _alerts(episodes: list[Episode], times: Times) -> Iterator[Series]:
-    """What Prometheus writes of firing alerts beside what the replay keeps."""
+    """When each firing alert began, which Prometheus writes and the replay does not."""
     for episode in episodes:
         labels = {"alertname": episode.alertname, **episode.labels}
         during = times[times >= episode.start * 1000]
         if episode.end is not None:
             during = during[during < episode.end * 1000]
         if len(during):
-            yield _flat("ALERTS", {**labels, "alertstate": "firing"}, 1, during)
             yield _flat("ALERTS_FOR_STATE", labels, episode.start, during)
+
+
+def _constants(engine: Engine, plan: ruleset.Plan, times: Times) -> Iterator[Series]:
+    """What rules record that read no history, such as targets; the replay leaves them out."""
+    first, last = int(times[0]), int(times[-1])
+    for rule, _ in plan.left_out:
+        if rule.alerting:
+            continue
+        for series in engine.query_range(rule.expr, first, last, int(STEP * 1000)):
+            labels = {**rule.expand_labels(series.labels), "__name__": rule.name}
+            yield Series(labels, series.times, series.values)
 
 
 def load(engine: Engine, rules: Path) -> Loaded:
@@ -324,9 +337,11 @@ def load(engine: Engine, rules: Path) -> Loaded:
                 assert problem is None, problem
         ordered = sorted(events, key=lambda event: event.at or 0.0)
         engine.write(replay.replay(ordered, known.collector(name), times, names).series)  # type: ignore[arg-type]
-    engine.write([replay.up(times), *_around(times)])
-    plan = ruleset.plan(ruleset.load([rules]), names | {"up"} | _drawn_names(times))
-    done = evaluation.evaluate(engine, plan, times, lambda *_: None)
+    recent = times[times >= times[-1] - RECORDED_DAYS * 86_400_000]
+    engine.write([replay.up(times), *_around(recent)])
+    plan = ruleset.plan(ruleset.load([rules]), names | {"up"} | _drawn_names(recent))
+    done = evaluation.evaluate(engine, plan, recent, lambda *_: None)
+    engine.write(_constants(engine, plan, recent))
     engine.write(_alerts(done.episodes, times))
     engine.flush()
     return Loaded(frozenset(episode.alertname for episode in done.episodes), done.seconds)

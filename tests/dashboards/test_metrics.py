@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from collection_health.backtest import replay
 from tests.dashboards.dataset import INVENTORY
 from tests.dashboards.support import evaluate, promql, queries, rule_groups
+from tests.support.process import wait_for
 from tests.support.services import Stack, http_text
 
 # Written by Prometheus itself, about its targets and alerts.
@@ -74,12 +75,11 @@ def neighbours(stack: Stack, tmp_path: Path) -> set[str]:
     alertmanager = tmp_path / "alertmanager.yml"
     alertmanager.write_text("{route: {receiver: nobody}, receivers: [{name: nobody}]}\n")
     rules = tmp_path / "rules.yml"
-    rules.write_text("groups: [{name: g, rules: [{record: 'a:b:c', expr: 'vector(1)'}]}]\n")
-    services = [
-        stack.exporter(INVENTORY),
-        stack.prometheus({}, rules=[rules]),
-        stack.alertmanager(alertmanager),
-    ]
+    rules.write_text("groups: [{name: g, rules: [{alert: Always, expr: vector(1)}]}]\n")
+    told = stack.alertmanager(alertmanager)
+    prometheus = stack.prometheus({}, rules=[rules], alertmanagers=[told.address])
+    wait_for(lambda: told.alerts(alertname="Always"), "an alert: only then it is counted")
+    services = [stack.exporter(INVENTORY), prometheus, told]
     return {name for service in services for name in _names(http_text(service.url + "/metrics"))}
 
 
