@@ -36,8 +36,10 @@ generate: $(STAMP) ## evaluate the jsonnet into {rules,dashboards,alertmanager}/
 lint: $(STAMP) check-generated ## ruff, mypy, jsonnet formatting, promtool and amtool checks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy exporter tests
-	@$(BIN)/python tests/tools.py run jsonnetfmt --test $(JSONNET)
+	$(BIN)/mypy exporter tests/support tests/tools.py tests/conftest.py
+	@jsonnetfmt=$$($(BIN)/python tests/tools.py which jsonnetfmt) && status=0; \
+	for file in $(JSONNET); do $$jsonnetfmt --test $$file \
+	  || { echo "$$file: not formatted, run make fmt"; status=1; }; done; exit $$status
 
 check-generated: $(STAMP)
 	@$(BIN)/python tests/tools.py run promtool check rules --lint=all --lint-fatal rules/generated/*.yml
