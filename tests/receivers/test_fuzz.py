@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from collection_health.events import Outcome, decode_events, encode_events, prepare
 from collection_health.pipeline import Pipeline
-from collection_health.receivers import cloudevents, ping, pushgateway
+from collection_health.receivers import cloudevents, metric_protobuf, ping, pushgateway
 from collection_health.receivers.openlineage import facets, runs
 from tests.receivers.conftest import serving
 
@@ -178,6 +178,14 @@ def test_any_pushed_text_and_path(text: str, path: str) -> None:
     for parse, value in ((pushgateway.parse, text), (pushgateway.parse_path, path)):
         with contextlib.suppress(ValueError):
             parse(value)
+
+
+@LIMITS
+@given(st.binary(max_size=60))
+def test_any_binary_push(body: bytes) -> None:
+    """Bytes that are not the format are a ValueError, and decode to no more than they hold."""
+    with contextlib.suppress(ValueError):
+        assert len(metric_protobuf.parse(body)) <= len(body)
 
 
 envelopes = st.fixed_dictionaries(

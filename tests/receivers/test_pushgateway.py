@@ -38,9 +38,11 @@ def registry(**gauges: float) -> CollectorRegistry:
     return made
 
 
-def put(url: str, body: bytes, method: str = "PUT") -> tuple[int, str]:
+def put(
+    url: str, body: bytes, method: str = "PUT", content_type: str = "text/plain"
+) -> tuple[int, str]:
     """Status and text of a push by hand."""
-    request = urllib.request.Request(url, body, method=method)
+    request = urllib.request.Request(url, body, {"Content-Type": content_type}, method=method)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.status, answer.read().decode()

@@ -8,8 +8,7 @@ and now pushes a duration or a completion without it has failed: that is what th
 ``finally: push_to_gateway(...)`` looks like after an error. Success is never assumed; a push that
 says nothing of the kind is accepted, changes nothing, and the answer tells why.
 
-Differences to the real Pushgateway: nothing is re-exposed, the binary (protobuf) format is
-refused, and line ends are not insisted on.
+Differences to the real Pushgateway: nothing is re-exposed, and line ends are not insisted on.
 """
 
 import base64
@@ -29,6 +28,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from collection_health.events import Outcome, Records
 from collection_health.pipeline import Overloaded, Pipeline, StorageUnavailable
+from collection_health.receivers import metric_protobuf
 from collection_health.server import PIPELINE, read_body
 from collection_health.webconfig import authorize
 
@@ -334,12 +334,10 @@ def setup(app: web.Application) -> None:
 async def receive(request: web.Request) -> web.Response:
     """Record one push: 200, or 400 with the reason as text, as the Pushgateway answers."""
     body = await read_body(request)
-    if request.content_type == "application/vnd.google.protobuf":
-        return _refuse("the binary format is not supported: push the text format")
     pipeline = request.app[PIPELINE]
     try:
         job, labels = _group(request)
-        found = facts(parse(body.decode()))
+        found = facts(_decode(request.content_type, body))
     except ValueError as error:
         return _refuse(str(error))
     name = foreign_name(job, labels)
@@ -364,6 +362,12 @@ async def delete(request: web.Request) -> web.Response:
     except ValueError as error:
         return _refuse(str(error))
     return web.Response(status=202)
+
+
+def _decode(content_type: str, body: bytes) -> list[Sample]:
+    if content_type == metric_protobuf.CONTENT_TYPE:
+        return [Sample(name, value) for name, value in metric_protobuf.parse(body)]
+    return parse(body.decode())
 
 
 def _group(request: web.Request) -> tuple[str, dict[str, str]]:
