@@ -1,5 +1,7 @@
 """The exposition: our text against prometheus-client, its budget and its laziness."""
 
+from pathlib import Path
+
 import msgspec
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
@@ -157,3 +159,16 @@ def test_snapshot_of_a_rich_state_is_lossless() -> None:
     (context,) = contexts(parse(FULL), "orders")
     body = msgspec.msgpack.encode(context.state)
     assert msgspec.msgpack.decode(body, type=CollectorState) == context.state
+
+
+def test_readme_lists_every_metric(root: Path) -> None:
+    """The catalogue in exporter/README.md is complete and says what the exposition says."""
+    (context,) = contexts(parse(FULL), "orders")
+    readme = (root / "exporter" / "README.md").read_text()
+    for family in FAMILIES:
+        name = family.name + ("_total" if family.kind == "counter" else "")
+        labels = dict.fromkeys(
+            key for _, labels, _ in family.samples(context) for key, _ in labels if key != "le"
+        )
+        row = f"| `{name}` | {family.kind} | {', '.join(f'`{one}`' for one in labels)} | "
+        assert row + family.help in readme
