@@ -27,6 +27,7 @@ from collection_health.state import (
     GOOD,
     PARTIAL,
     STARTS,
+    STREAKS,
     WINDOW,
     CollectorState,
     ControlState,
@@ -298,6 +299,8 @@ def _bad(state: CollectorState, event: Outcome, at: float, counted: bool, curren
         return
     state.last_failure = at
     state.consecutive_failures += 1
+    if state.consecutive_failures in STREAKS:
+        state.streaks[STREAKS.index(state.consecutive_failures)] += 1
     state.failure_reason = reason
     state.failure_stage = event.stage or ""
     state.failure_message = _message(event.error)
