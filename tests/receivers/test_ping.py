@@ -1,5 +1,6 @@
 """Ping URLs, driven by curl as cron jobs do."""
 
+import socket
 import subprocess
 import uuid
 from pathlib import Path
@@ -107,6 +108,20 @@ def test_the_end_of_a_long_body_is_kept(exporter: Exporter) -> None:
     assert error.message.endswith("connection refused")
     assert len(error.message) <= BODY_LIMIT
     assert exporter.state("backup").failures == {"connection": 1}
+
+
+def test_a_body_that_never_ends_is_cut(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that stalls is answered in time, and what it said until then is kept."""
+    monkeypatch.setattr("collection_health.receivers.ping.BODY_SECONDS", 0.2)
+    exporter.start()
+    port = int(exporter.url.rpartition(":")[2])
+    head = b"POST /ping/backup/fail HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(head + b"disk full")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 201 Created")
+    error = exporter.recorded[0].error
+    assert error is not None
+    assert error.message == "disk full"
 
 
 def test_a_log_ping_leaves_the_state_alone(

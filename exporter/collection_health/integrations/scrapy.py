@@ -11,6 +11,7 @@ Settings, all optional (without them the client's environment variables hold):
   a crawl without items is a failure: pages that changed their layout look exactly like that.
 """
 
+import functools
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from statistics import fmean
@@ -51,7 +52,7 @@ class CollectionHealth:
         }
         try:
             settings = Settings.read(**{name: value for name, value in given.items() if value})
-            self._client = Client(settings)
+            self._client = _client(settings)
         except ValueError as error:
             raise NotConfigured(str(error)) from error
         self._crawler = crawler
@@ -84,6 +85,12 @@ class CollectionHealth:
         ending = to_event(stats.get_stats(), reason, self._allow_empty)
         finished = datetime.now(UTC).isoformat()
         self._client.send({**self._run, "finished_at": finished, **ending})
+
+
+@functools.cache
+def _client(settings: Settings) -> Client:
+    """One client, and one thread, however many crawls a process makes."""
+    return Client(settings)
 
 
 def to_event(stats: Stats, finish_reason: str, allow_empty: bool = False) -> Event:
