@@ -46,6 +46,7 @@ _MILLISECONDS = 1e11  # larger than this is a time stamp in milliseconds
 _TIME = r"(?:_(?:timestamp|time|unixtime|epoch|at))?(?:_(?:seconds|ms|milliseconds|unixtime))?$"
 _SOME_TIME = r"_(?:timestamp|time|unixtime|epoch|at)(?:_(?:seconds|ms|milliseconds))?$"
 _THINGS = r"(?:records|rows|items|documents|events|messages|entries)"
+_COUNTED = rf"(?:{_THINGS}|requests|calls|queries|files|pages|tasks|jobs|batches)"
 _READ = r"(?:processed|collected|read|fetched|scraped|extracted|imported|ingested)"
 _WRITTEN = r"(?:written|loaded|inserted|saved|stored|exported)"
 _REJECTED = r"(?:rejected|failed|invalid|dropped|errored)"
@@ -53,6 +54,11 @@ _REJECTED = r"(?:rejected|failed|invalid|dropped|errored)"
 
 def _of(verb: str) -> str:
     return rf"(?:^|_)(?:{_THINGS}_{verb}|{verb}_{_THINGS})(?:_count)?(?:_total)?$"
+
+
+def _flag(words: str) -> str:
+    """The end of a flag's name; `files_failed` is a count, whatever its value."""
+    return rf"^(?!(?:.*_)?{_COUNTED}_)(?:.*_)?(?:{words})$"
 
 
 # What a metric's name means, by its end; the first match counts.
@@ -66,8 +72,8 @@ NAMES: Sequence[tuple[str, re.Pattern[str]]] = tuple(
         ("completed_at", r"(?:^|_)last_(?:completion|completed|run|finish|finished|end)" + _TIME),
         ("completed_at", r"(?:^|_)(?:completion|completed|finish|finished|end)" + _SOME_TIME),
         ("started_at", r"(?:^|_)(?:last_)?start(?:ed)?" + _SOME_TIME),
-        ("succeeded", r"(?:^|_)(?:success|succeeded|successful)$"),
-        ("failed", r"(?:^|_)(?:failure|failed)$"),
+        ("succeeded", _flag("success|succeeded|successful")),
+        ("failed", _flag("failure|failed")),
         ("exit_code", r"(?:^|_)(?:exit_code|exit_status|return_code)$"),
         ("failures", r"(?:^|_)failures(?:_total)?$"),
         ("expected", _of("expected")),
