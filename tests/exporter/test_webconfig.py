@@ -9,7 +9,7 @@ import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collection_health import webconfig
+from collection_health import cli, webconfig
 from collection_health.webconfig import format as web_format
 from collection_health.webconfig import tls
 from collection_health.webconfig.tokens import Tokens
@@ -317,3 +317,15 @@ basic_auth_users: {{alice: "{HASH}"}}
         promtool = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (promtool.returncode == 0) == usable, promtool
         assert (webconfig.check(path, None) == []) == usable, text
+
+
+def test_check_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`collection-health check` covers the security files and fails when one cannot be used."""
+    (tmp_path / "web.yml").write_text(f'basic_auth_users: {{alice: "{HASH}"}}')
+    (tmp_path / "tokens.yml").write_text("tokens: 5")
+    files = ["--web.config.file", str(tmp_path / "web.yml")]
+    assert cli.main(["check", *files]) == 0
+    assert capsys.readouterr().out == f"OK {tmp_path / 'web.yml'}\n"
+    assert cli.main(["check", *files, "--web.token-file", str(tmp_path / "tokens.yml")]) == 1
+    assert "tokens.yml:1: tokens: Expected `array`, got `int`" in capsys.readouterr().err
+    assert cli.main(["check"]) == 2

@@ -7,7 +7,9 @@ import argparse
 import asyncio
 import contextlib
 import gzip
+import itertools
 import json
+import re
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,6 +24,7 @@ from collection_health.pipeline import Pipeline
 
 TOKEN = "writer-token-0123456789"
 GOOD = b'{"collector": "orders", "outcome": "success"}'
+EXAMPLES = ("job/feed", "feed", "ack")  # groups, names, fingerprints; verbs
 HEAD = b"POST /api/v1/outcomes HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
 
 
@@ -71,15 +74,19 @@ async def status(method: str, url: str, **kwargs: Any) -> int:
 
 
 def routes(app: web.Application) -> set[tuple[str, str]]:
-    """Return every method of the application with an example of its path."""
+    """Return every method of the application with a path its router accepts."""
     found = set()
     for route in app.router.routes():
         if route.resource is not None:
-            path = route.resource.canonical
-            while "{" in path:
-                path = path[: path.index("{")] + "orders" + path[path.index("}") + 1 :]
-            path = path.replace("/metrics/orders", "/metrics/job/orders")
-            found.add((route.method, path))
+            pattern = route.resource.get_info().get("pattern")
+            pieces = re.split(r"\{\w+\}", route.resource.canonical)
+            for values in itertools.product(EXAMPLES, repeat=len(pieces) - 1):
+                path = "".join(itertools.chain(*zip(pieces, (*values, ""), strict=True)))
+                if pattern is None or pattern.fullmatch(path):
+                    found.add((route.method, path))
+                    break
+            else:
+                raise AssertionError(f"add an example for {route.resource.canonical}")
     return found
 
 

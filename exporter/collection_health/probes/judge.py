@@ -8,6 +8,7 @@ runs at low priority with bounded memory, and is killed when a probe's time is u
 import asyncio
 import os
 import resource
+import signal
 import struct
 import sys
 import time
@@ -24,6 +25,10 @@ from collection_health.probes.config import ParsingExpect
 _SIZE = struct.Struct(">I")
 MAX_MEMORY = 1 << 30
 """Bytes of address space the child may use; more is a failed probe."""
+
+
+LAST_RESORT_SECONDS = 360
+"""More than any probe's timeout: ends a runaway child whose exporter was killed meanwhile."""
 
 
 class Question(Struct, array_like=True):
@@ -150,9 +155,11 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
     bench = Bench()
     while head := source.read(_SIZE.size):
         body = source.read(_SIZE.unpack(head)[0])
+        signal.alarm(LAST_RESORT_SECONDS)
         packed = msgspec.msgpack.encode(bench.answer(msgspec.msgpack.decode(body, type=Question)))
         sink.write(_SIZE.pack(len(packed)) + packed)
         sink.flush()
+        signal.alarm(0)
 
 
 if __name__ == "__main__":

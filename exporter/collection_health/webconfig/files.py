@@ -127,12 +127,12 @@ class YamlFile:
 
 
 class Watch:
-    """Notices when any of some files changes, by modification time, size and inode, looking at most
-    every `interval` seconds.
-    """
+    """Notices when any of some files changes, by modification time, size and inode."""
 
-    def __init__(self, interval: float = 1.0) -> None:
-        self._interval = interval
+    interval = 1.0
+    """Seconds between two looks at most."""
+
+    def __init__(self) -> None:
         self._next = 0.0
         self._seen: dict[Path, tuple[int, int, int] | None] = {}
 
@@ -145,7 +145,7 @@ class Watch:
         now = time.monotonic()
         if now < self._next:
             return False
-        self._next = now + self._interval
+        self._next = now + self.interval
         seen = {file: _stat(file) for file in self._seen}
         if seen == self._seen:
             return False

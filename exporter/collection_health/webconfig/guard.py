@@ -101,13 +101,13 @@ class Security:
         headers = request.headers
         if scope != "read" and (_FETCH_SITE in headers or _ORIGIN in headers):
             self._refuse_cross_site(request)
-        if self._open:
+        if self._open or (not self._credentials and _is_local(request)):
             return ANONYMOUS
         actor = request.get(_ACTOR)
         if actor is None and token is not None and self._tokens:
             actor = self._tokens.find(token)
         if actor is None:
-            actor = self._without_credentials(request, scope)
+            actor = self._without_credentials(scope)
         if scope not in actor.scopes:
             raise _problem(web.HTTPForbidden, f"{actor.name} does not hold the scope {scope}")
         return actor
@@ -261,13 +261,11 @@ class Security:
             next(iter([*tls.alternative_names(certificate), *common]), "certificate"), SCOPES
         )
 
-    def _without_credentials(self, request: web.Request, scope: Scope) -> Actor:
+    def _without_credentials(self, scope: Scope) -> Actor:
         if scope == "read":
             return self._challenge("credentials are required") if self._guards_reads else _READER
         if self._credentials:
             self._challenge(f"a token or user with the scope {scope} is required")
-        if _is_local(request):
-            return ANONYMOUS
         raise _problem(
             web.HTTPForbidden,
             "writes from other machines need authentication: configure --web.token-file or "
@@ -385,7 +383,8 @@ def _is_local(request: web.Request) -> bool:
     peer = request.transport.get_extra_info("peername")
     if not isinstance(peer, tuple):
         return True  # a Unix socket
-    return is_loopback(peer[0])
+    host: str = peer[0]
+    return host.startswith("127.") or is_loopback(host)
 
 
 def is_loopback(host: str) -> bool:
