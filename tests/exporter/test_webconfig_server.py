@@ -280,27 +280,11 @@ async def test_pages_of_other_sites_cannot_write(token_file: Path) -> None:
     async with serving(Security(token_file=token_file)) as host:
         headers = {**bearer(WRITER), "Origin": "http://ui.example"}
         assert await status(f"http://{host}/write", "POST", headers=headers) == 200
-    async with serving(Security(external_host="health.example")) as host:
-        headers = {"Origin": "https://health.example", "Host": "health.example"}
+    async with serving(Security(external_url="https://health.example/")) as host:
+        headers = {"Origin": "https://health.example", "Host": "a-name-the-proxy-gave"}
         assert await status(f"http://{host}/write", "POST", headers=headers) == 200
-
-
-def test_form_tokens_are_bound_to_actor_time_and_process() -> None:
-    """A form token works for its actor only, until it expires, in the process that made it."""
-    security, alice = Security(), webconfig.Actor("alice", webconfig.SCOPES)
-    token = security.csrf_token(alice)
-    security.check_csrf(alice, token)
-    stale = security._sign(alice, int(time.time()) - 13 * 3600)
-    for who, bad in (
-        (webconfig.ANONYMOUS, token),
-        (alice, stale),
-        (alice, ""),
-        (alice, "é.é"),
-        (alice, "9" * 30 + "."),
-        (alice, Security().csrf_token(alice)),
-    ):
-        with pytest.raises(web.HTTPForbidden):
-            security.check_csrf(who, bad)
+        headers["Origin"] = "https://health.example.evil.example"
+        assert await status(f"http://{host}/write", "POST", headers=headers) == 403
 
 
 async def test_configured_headers_are_on_every_answer(tmp_path: Path) -> None:

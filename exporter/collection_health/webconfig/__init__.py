@@ -6,7 +6,6 @@ or are decorated with `require(scope)`.
 
 import argparse
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
 
@@ -18,9 +17,9 @@ from collection_health.webconfig.guard import (
     actor,
     authorize,
     guards_itself,
-    is_loopback,
     require,
 )
+from collection_health.webconfig.origins import is_loopback
 from collection_health.webconfig.tokens import SCOPES, Actor, Scope
 
 __all__ = [
@@ -77,7 +76,7 @@ def from_arguments(
         args.web_token_file,
         loopback=all(is_loopback(host) for host in hosts),
         anonymous_writes=args.web_allow_anonymous_writes,
-        external_host=urlsplit(args.web_external_url).hostname or "",
+        external_url=args.web_external_url,
         registry=registry,
     )
 

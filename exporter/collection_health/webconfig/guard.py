@@ -2,15 +2,9 @@
 
 import base64
 import binascii
-import hashlib
-import hmac
-import ipaddress
 import json
 import logging
-import os
-import socket
 import ssl
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NoReturn
@@ -22,6 +16,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from collection_health.webconfig import format as web_format
 from collection_health.webconfig import tls
 from collection_health.webconfig.files import ConfigError, Watch
+from collection_health.webconfig.origins import FETCH_SITE, ORIGIN, Origins, is_loopback
 from collection_health.webconfig.tokens import SCOPES, Actor, Scope, Tokens
 from collection_health.webconfig.users import BusyError, Users
 
@@ -33,9 +28,7 @@ ANONYMOUS = Actor("anonymous", SCOPES)
 _READER = Actor("anonymous", frozenset({"read"}))
 _GUARDS_ITSELF = "guards_itself"
 _ACTOR = web.RequestKey("actor", Actor)
-_ORIGIN, _FETCH_SITE = istr("Origin"), istr("Sec-Fetch-Site")
 _FORWARDED, _FORWARDED_FOR = istr("Forwarded"), istr("X-Forwarded-For")
-CSRF_SECONDS = 12 * 3600
 
 
 class Security:
@@ -52,21 +45,18 @@ class Security:
         *,
         loopback: bool = True,
         anonymous_writes: bool = False,
-        external_host: str = "",
+        external_url: str = "",
         registry: CollectorRegistry | None = None,
     ) -> None:
         """Load both files. Raises ConfigError.
 
         `loopback` says that the server listens on loopback addresses only; `anonymous_writes`
-        accepts writes without credentials from anywhere; `external_host` is the host name by
-        which browsers know the server.
+        accepts writes without credentials from anywhere; `external_url` is where browsers find
+        the server.
         """
         self._web_config, self._token_file = web_config, token_file
         self._anywhere = loopback or anonymous_writes
-        self._hosts = frozenset(
-            {"localhost", socket.gethostname().lower(), external_host.lower()} - {""}
-        )
-        self._csrf_secret = os.urandom(32)
+        self._origins = Origins(external_url)
         self._watch = Watch()
         self._users = Users({})
         self._context: ssl.SSLContext | None = None
@@ -99,7 +89,7 @@ class Security:
         key of a ping URL. Every handler that changes state calls this before it reads the body.
         """
         headers = request.headers
-        if scope != "read" and (_FETCH_SITE in headers or _ORIGIN in headers):
+        if scope != "read" and (FETCH_SITE in headers or ORIGIN in headers):
             self._refuse_cross_site(request)
         if self._open or (not self._credentials and _is_local(request)):
             return ANONYMOUS
@@ -111,28 +101,6 @@ class Security:
         if scope not in actor.scopes:
             raise _problem(web.HTTPForbidden, f"{actor.name} does not hold the scope {scope}")
         return actor
-
-    def csrf_token(self, actor: Actor) -> str:
-        """Return a token for a form that `actor` may send within 12 hours."""
-        return self._sign(actor, int(time.time()))
-
-    def check_csrf(self, actor: Actor, token: str) -> None:
-        """Raise HTTPForbidden unless `token` came from `csrf_token` for the same actor in this
-        process.
-        """
-        issued = token.partition(".")[0]
-        fresh = (
-            issued.isascii()
-            and issued.isdigit()
-            and len(issued) < 12
-            and 0 <= time.time() - int(issued) <= CSRF_SECONDS
-        )
-        if not fresh or not hmac.compare_digest(
-            self._sign(actor, int(issued)).encode(), token.encode()
-        ):
-            raise _problem(
-                web.HTTPForbidden, "the form has expired: reload the page and send it again"
-            )
 
     # -- configuration ------------------------------------------------------------------------
 
@@ -276,37 +244,14 @@ class Security:
     def _refuse_cross_site(self, request: web.Request) -> None:
         """Refuse what a page of another site makes a browser send.
 
-        A bearer token is exempt: no browser adds one by itself. Without any credentials the host
-        must also be one that no stranger can own, or a rebound DNS name would count as same-origin.
+        A bearer token is exempt: no browser adds one by itself.
         """
         headers = request.headers
-        if headers.get("Authorization", "")[:7].lower() == "bearer " and self._tokens:
+        if self._tokens and headers.get("Authorization", "")[:7].lower() == "bearer ":
             return
-        if headers.get(_FETCH_SITE, "same-origin") not in ("same-origin", "none"):
-            raise _problem(web.HTTPForbidden, "requests from pages of other sites are refused")
-        origin = headers.get(_ORIGIN)
-        if origin is None:
-            return
-        scheme, _, host = origin.partition("://")
-        ours = headers.get("Host", "").lower()
-        port = {"http": ":80", "https": ":443"}.get(scheme, "")
-        if not port or host.lower().removesuffix(port) != ours.removesuffix(port):
-            raise _problem(web.HTTPForbidden, "requests from pages of other sites are refused")
-        if not self._credentials and not self._own_host(ours):
-            raise _problem(
-                web.HTTPForbidden,
-                "unknown host name: open the page by address or set --web.external-url",
-            )
-
-    def _own_host(self, host: str) -> bool:
-        name = host.rsplit(":", 1)[0] if host.count(":") == 1 or "]:" in host else host
-        if name in self._hosts or name.endswith(".localhost"):
-            return True
-        try:
-            ipaddress.ip_address(name.strip("[]"))
-        except ValueError:
-            return False
-        return True
+        problem = self._origins.problem(headers, authenticated=self._credentials)
+        if problem is not None:
+            raise _problem(web.HTTPForbidden, problem)
 
     def _challenge(self, detail: str) -> NoReturn:
         headers = CIMultiDict[str]()
@@ -318,10 +263,6 @@ class Security:
 
     async def _add_headers(self, _: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(self._headers)
-
-    def _sign(self, actor: Actor, issued: int) -> str:
-        text = f"{issued}.{actor.name}".encode()
-        return f"{issued}.{hmac.new(self._csrf_secret, text, hashlib.sha256).hexdigest()}"
 
 
 SECURITY = web.AppKey("security", Security)
@@ -385,20 +326,6 @@ def _is_local(request: web.Request) -> bool:
         return True  # a Unix socket
     host: str = peer[0]
     return host.startswith("127.") or is_loopback(host)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether `host`, a name or an address to listen on, is reachable from this machine
-    only.
-    """
-    if host == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
 
 
 def _problem(
