@@ -279,18 +279,23 @@ def _line_of(node: yaml.Node | None, path: str) -> int:
     return line
 
 
-def _refuse_duplicates(node: yaml.Node | None, name: str) -> None:
+def _refuse_duplicates(root: yaml.Node | None, name: str) -> None:
     """YAML lets a later key silently win; here that is an error."""
-    if isinstance(node, yaml.MappingNode):
-        seen: dict[str, int] = {}
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            if key.value in seen:
-                raise InventoryError(
-                    f"{name}:{line}: {key.value}: given twice; first in line {seen[key.value]}"
-                )
-            seen[key.value] = line
-            _refuse_duplicates(value, name)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_duplicates(item, name)
+    waiting, visited = [root], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in visited:  # an alias; following each would take for ever in a hostile file
+            continue
+        visited.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting.extend(node.value)
+        elif isinstance(node, yaml.MappingNode):
+            seen: dict[str, int] = {}
+            for key, value in node.value:
+                line, text = key.start_mark.line + 1, str(key.value)  # a key may be a list
+                if text in seen:
+                    raise InventoryError(
+                        f"{name}:{line}: {text}: given twice; first in line {seen[text]}"
+                    )
+                seen[text] = line
+                waiting.append(value)

@@ -113,3 +113,12 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
     """A file that cannot be read is an inventory error, not a traceback."""
     with pytest.raises(InventoryError, match=r"nowhere\.yml: cannot be read"):
         load(tmp_path / "nowhere.yml")
+
+
+def test_hostile_yaml_is_refused_quickly() -> None:
+    """Aliases that expand to billions of nodes, and keys that are lists, are errors."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    for text, problem in (("\n".join(lines), "unknown key"), ("? [a, b]\n: 1", "not valid YAML")):
+        with pytest.raises(InventoryError, match=problem):
+            parse(text)
