@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ssl
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 import trustme
 import uvloop
 from aiohttp import web
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from collection_health import webconfig
@@ -158,6 +161,27 @@ async def test_users_have_all_scopes_unless_narrowed(users_file: Path, token_fil
         async with aiohttp.ClientSession() as session, session.get(f"{base}/") as response:
             assert response.status == 401
             assert "WWW-Authenticate" in response.headers
+
+
+async def test_any_authorization_header_gets_an_answer(users_file: Path, token_file: Path) -> None:
+    """Whatever stands in the header, and in origin headers, it is refused, never a 5xx."""
+    words = st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), max_size=60)
+    kinds = st.sampled_from(["", "Basic ", "basic ", "Bearer ", "Digest ", "Basic\t"])
+    encoded = st.binary(max_size=60).map(lambda raw: b64encode(raw).decode())
+    values = st.tuples(kinds, words | encoded).map("".join)
+    examples: list[tuple[str, str]] = []
+
+    @given(values, words)
+    @settings(max_examples=120, database=None, deadline=None)
+    def collect(authorization: str, origin: str) -> None:
+        examples.append((authorization, origin))
+
+    collect()
+    async with serving(Security(users_file, token_file)) as host:
+        for authorization, origin in examples:
+            headers = {"Authorization": authorization, "Origin": origin}
+            code = await status(f"http://{host}/write", "POST", headers=headers)
+            assert code in (400, 401, 403), headers
 
 
 async def test_bcrypt_is_paid_once_per_password(
