@@ -7,7 +7,7 @@ JSONNET := $(shell find mixin.libsonnet config.libsonnet rules dashboards alertm
              -name '*.libsonnet' -o -name '*.jsonnet' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: test-e2e-long replay-day help install tools fmt generate lint drift check-generated test test-compat test-integrations demo dist clean
+.PHONY: test-e2e-long replay-day help install tools fmt generate lint drift check-generated test test-compat test-integrations demo bench soak dist clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,13 @@ demo: $(STAMP) tools ## a small fleet breaks and recovers before your eyes (DEMO
 	@PYTHONPATH=. $(BIN)/python exporter/examples/demo $(DEMO) \
 	  --prometheus "$$($(BIN)/python tests/tools.py which prometheus)" \
 	  --alertmanager "$$($(BIN)/python tests/tools.py which alertmanager)"
+
+bench: $(STAMP) tools ## speed and size beside peers measured in the same run (tests/bench/README.md)
+	@for part in ingest scrape restart client; do echo "== $$part"; \
+	  $(BIN)/python -m tests.bench.$$part || exit 1; done
+
+soak: $(STAMP) ## an hour of load, restarts, slow clients and garbage (SOAK_SECONDS=300 for less)
+	$(BIN)/python -m pytest -m soak -s tests/exporter
 
 dist: $(STAMP) ## wheel and source distribution under dist/
 	$(BIN)/python -m hatchling build -d dist
