@@ -95,7 +95,7 @@ class Demo:
         )  # fmt: skip
         (directory / "prometheus.yml").write_text(yaml.safe_dump(self.prometheus_config()))
         await self.children.start(
-            "upstream", sys.executable, HERE / "upstream.py", "--control", ports.control,
+            "upstream", sys.executable, HERE / "upstream.py", "--control", str(ports.control),
             f"shop-api={ports.shop}", f"public-api={ports.public}",
         )  # fmt: skip
         await self.children.start(
