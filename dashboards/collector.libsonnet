@@ -5,13 +5,7 @@ function(kit)
   local settings = kit.config.dashboards;
   local since = own('collection_failing_since_timestamp_seconds') + ' > 0';
   local notDeclared(what) = 'Declare %s for this collector in collectors.yml' % what;
-  // Counts per bar; several exporters may have told of the same collector at different times.
-  local increase(metric, by='', extra='') = 'sum by (%s%s) (increase(%s{%s}[$__rate_interval]))' % [
-    kit.matchers.by,
-    if by == '' then '' else ', ' + by,
-    metric,
-    kit.matchers.one + if extra == '' then '' else ', ' + extra,
-  ];
+  local counted(metric, by='', extra='') = kit.counted(metric, by, extra, kit.matchers.one);
   local line(expr, legend) = kit.query(q(expr), legend);
 
   // The exporter's own pages know single runs and take acknowledgements.
@@ -181,15 +175,15 @@ function(kit)
       unit: 'short',
       width: 12,
       queries: [
-        line('%s - on (%%(by)s) sum by (%%(by)s) (%s) - on (%%(by)s) %s' % [
-          increase('collection_runs_total'),
-          increase('collection_run_failures_total'),
-          increase('collection_runs_partial_total'),
+        line('%s - on (%%(by)s) %s - on (%%(by)s) %s' % [
+          counted('collection_runs_total'),
+          counted('collection_run_failures_total'),
+          counted('collection_runs_partial_total'),
         ], 'success'),
-        line(increase('collection_runs_partial_total'), 'partial'),
-        line(increase('collection_run_failures_total', '', 'reason!="missed"'), 'failure'),
-        line(increase('collection_run_failures_total', '', 'reason="missed"'), 'missed'),
-        line(increase('collection_runs_skipped_total'), 'skipped'),
+        line(counted('collection_runs_partial_total'), 'partial'),
+        line(counted('collection_run_failures_total', '', 'reason!="missed"'), 'failure'),
+        line(counted('collection_run_failures_total', '', 'reason="missed"'), 'missed'),
+        line(counted('collection_runs_skipped_total'), 'skipped'),
       ],
       overrides: [
         kit.byName('success', kit.color('green')),
@@ -205,7 +199,7 @@ function(kit)
       description: 'Failed runs per interval by reason. One reason is one cause; many reasons at once point at the environment.',
       unit: 'short',
       width: 12,
-      queries: [line(increase('collection_run_failures_total', 'reason') + ' > 0', '{{reason}}')],
+      queries: [line(counted('collection_run_failures_total', 'reason') + ' > 0', '{{reason}}')],
       noValue: 'No failure in this time range',
     }),
     kit.stateTimeline({
@@ -337,7 +331,7 @@ function(kit)
       title: 'Records by kind',
       description: 'Records per interval: collected, written, rejected, duplicate. Growing rejections are a change at the source.',
       unit: 'short',
-      queries: [line(increase('collection_records_total', 'kind', 'kind!="expected"'), '{{kind}}')],
+      queries: [line(counted('collection_records_total', 'kind', 'kind!="expected"'), '{{kind}}')],
       overrides: [kit.byName('rejected', kit.color('red')), kit.byName('duplicate', kit.color('orange'))],
       noValue: 'No run reported records: add records to its outcomes',
     }),
@@ -434,8 +428,8 @@ function(kit)
       description: 'What was tried and how it ended, per interval. Only a later good run counts as success.',
       unit: 'short',
       queries: [
-        line(increase('collection_recovery_attempts_total', 'action') + ' > 0', 'tried: {{action}}'),
-        line(increase('collection_recovery_results_total', 'result') + ' > 0', 'ended: {{result}}'),
+        line(counted('collection_recovery_attempts_total', 'action') + ' > 0', 'tried: {{action}}'),
+        line(counted('collection_recovery_results_total', 'result') + ' > 0', 'ended: {{result}}'),
       ],
       noValue: 'Nothing was tried in this time range. Recovery is configured in collectors.yml',
     }),
@@ -443,7 +437,7 @@ function(kit)
       title: 'Incidents that ended',
       description: 'Incidents per interval by how they ended: by automatic recovery, by a person, or by themselves.',
       unit: 'short',
-      queries: [line(increase('collection_incidents_total', 'ended_by') + ' > 0', '{{ended_by}}')],
+      queries: [line(counted('collection_incidents_total', 'ended_by') + ' > 0', '{{ended_by}}')],
       noValue: 'No incident ended in this time range',
     }),
   ];

@@ -219,12 +219,12 @@ function(kit)
           ],
           noValue: 'No collector has reported yet: see the five-minute start in the README',
         }),
-        kit.bars({
-          title: 'Failed runs by reason',
-          description: 'Failed and missed runs per interval over the chosen collectors. A reason that jumps names the kind of the outage.',
+        kit.stacked({
+          title: 'Open incidents by reason',
+          description: 'Collectors in an incident by the reason of their last failed run. A reason that jumps names the kind of the outage.',
           unit: 'short',
           width: 12,
-          queries: [kit.query(q('sum by (reason) (increase(collection_run_failures_total{%(facts)s}[$__rate_interval]) %(teams)s) > 0'), '{{reason}}')],
+          queries: [kit.query(q('count by (reason) (%s and on (%%(by)s) %s)' % [kit.teams(kit.rule('collector:last_failure:info')), kit.rule('collector:failing_since:timestamp_seconds')]), '{{reason}}')],
           noValue: 'No run failed in this time range',
         }),
       ]),

@@ -110,14 +110,14 @@ function(kit)
           title: 'Recovery attempts by action',
           description: 'Attempts per interval of what was tried: rerun, restart and whatever else collectors.yml defines.',
           unit: 'short',
-          queries: [kit.query(q('sum by (action) (increase(collection_recovery_attempts_total{%(facts)s}[$__rate_interval]) %(teams)s) > 0'), '{{action}}')],
+          queries: [kit.query(q('sum by (action) (%s) > 0' % kit.teams(kit.counted('collection_recovery_attempts_total', 'action'))), '{{action}}')],
           noValue: 'No recovery was attempted in this time range',
         }),
         kit.bars({
           title: 'Recovery results',
           description: 'How attempts ended, per interval. Only a later good run counts as success; exit code 0 does not.',
           unit: 'short',
-          queries: [kit.query(q('sum by (result) (increase(collection_recovery_results_total{%(facts)s}[$__rate_interval]) %(teams)s) > 0'), '{{result}}')],
+          queries: [kit.query(q('sum by (result) (%s) > 0' % kit.teams(kit.counted('collection_recovery_results_total', 'result'))), '{{result}}')],
           noValue: 'No recovery ended in this time range',
         }),
         kit.timeseries({
@@ -157,7 +157,7 @@ function(kit)
           title: 'How incidents ended',
           description: 'Incidents per interval that ended by automatic recovery, by a person, or by themselves.',
           unit: 'short',
-          queries: [kit.query(q('sum by (ended_by) (increase(collection_incidents_total{%(facts)s}[$__rate_interval]) %(teams)s) > 0'), '{{ended_by}}')],
+          queries: [kit.query(q('sum by (ended_by) (%s) > 0' % kit.teams(kit.counted('collection_incidents_total', 'ended_by'))), '{{ended_by}}')],
           overrides: [
             kit.byName('automatic', kit.color('green')),
             kit.byName('self', kit.color('blue')),

@@ -10,10 +10,8 @@ function(kit)
   // The period a budget is for.
   local period = config.slo.window;
   // Good share of all events: a ratio of sums over collectors, never a mean of their ratios.
-  local attained(window) = q('1 - sum by (sli) (%s) / (sum by (sli) (%s) > 0)' % [
-    kit.teams(kit.grown('collection_sli_errors_total', window, 'sli')),
-    kit.teams(kit.grown('collection_sli_events_total', window, 'sli')),
-  ]);
+  local share(errors, events) = q('1 - sum by (sli) (%s) / (sum by (sli) (%s) > 0)' % [kit.teams(errors), kit.teams(events)]);
+  local increase(what, window) = kit.rule('collector:sli_%s:increase' % what, 'window="%s"' % window);
   // Rows of a table: the smallest budgets.
   local smallest = 'bottomk(%d, %s)' % [worst, kit.teams(remaining)];
   local of(expr) = q('%s and on (%%(by)s, sli) %s' % [expr, smallest]);
@@ -57,7 +55,10 @@ function(kit)
           unit: 'percentunit',
           decimals: 2,
           width: 12,
-          queries: [kit.instant(attained('$__range'), '{{sli}}')],
+          queries: [kit.instant(share(
+            kit.grown('collection_sli_errors_total', '$__range', 'sli'),
+            kit.grown('collection_sli_events_total', '$__range', 'sli'),
+          ), '{{sli}}')],
           options: { colorMode: 'none' },
           noValue: declare,
         }),
@@ -126,14 +127,14 @@ function(kit)
           max: 1,
           custom: { axisSoftMin: 0.9 },
           maxDataPoints: 200,
-          queries: [kit.query(attained('1d'), '{{sli}}')],
+          queries: [kit.query(share(increase('errors', '1d'), increase('events', '1d')), '{{sli}}')],
           noValue: declare,
         }),
-        kit.bars({
+        kit.stacked({
           title: 'Broken events by promise',
-          description: 'Events per interval that missed their target, by promise.',
+          description: 'Events within the hour before each point that missed their target, by promise.',
           unit: 'short',
-          queries: [kit.query(q('sum by (sli) (increase(collection_sli_errors_total{%(facts)s}[$__rate_interval]) %(teams)s) > 0'), '{{sli}}')],
+          queries: [kit.query(q('sum by (sli) (%s) > 0' % kit.teams(increase('errors', '1h'))), '{{sli}}')],
           noValue: 'Every event met its target in this time range',
         }),
       ]),

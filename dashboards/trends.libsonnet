@@ -3,17 +3,13 @@ function(kit)
   local q = kit.q;
   local own = kit.own;
   local settings = kit.config.dashboards;
-  // One day up to each point; the whole expression is then moved into the past.
-  local grown(metric, offset) =
-    local counter(past) = 'sum by (%%(by)s) (%s{%%(facts)s}%s)' % [metric, past];
-    local at(days) = if days == 0 then '' else ' offset %dd' % days;
-    '((%s - %s >= 0 or %s) %%(teams)s)' % [counter(at(offset)), counter(at(offset + 1)), counter(at(offset))];
-  local failedShare(offset) = q('sum(%s) / (sum(%s) > 0)' % [
-    grown('collection_run_failures_total', offset),
-    grown('collection_runs_total', offset),
-  ]);
-  local weeks = [[0, 'now'], [7, 'last week'], [14, 'two weeks ago']];
   local past(days) = if days == 0 then '' else ' offset %dd' % days;
+  // Every run is an event of the availability promise, and an error when it failed or was missed.
+  local ofDay(what, ago) = 'sum(%s)' % kit.teams(
+    kit.rule('collector:sli_%s:increase' % what, 'sli="availability", window="1d"') + past(ago)
+  );
+  local failedShare(ago) = q('%s / (%s > 0)' % [ofDay('errors', ago), ofDay('events', ago)]);
+  local weeks = [[0, 'now'], [7, 'last week'], [14, 'two weeks ago']];
   local faded = [kit.byName('now', kit.color('blue') + { 'custom.lineWidth': 2 }), kit.dashed('last week', 'text'), kit.dashed('two weeks ago', 'super-light-blue')];
   local history = 'No history yet: comparisons appear after a week';
 
@@ -57,7 +53,7 @@ function(kit)
           description: 'Runs within the day before each point, now and at the same time of earlier weeks. A drop is work that no longer happens.',
           unit: 'short',
           maxDataPoints: 200,
-          queries: [kit.query(q('sum(%s)' % grown('collection_runs_total', w[0])), w[1]) for w in weeks],
+          queries: [kit.query(q(ofDay('events', w[0])), w[1]) for w in weeks],
           overrides: faded,
           noValue: 'No run in this time range',
         }),

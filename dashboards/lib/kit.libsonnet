@@ -48,13 +48,20 @@ function(config)
     slow(metric, extra=''):: 'last_over_time(' + self.rule(metric, extra) + memory + ')',
     ownSlow(metric, extra=''):: 'last_over_time(' + self.ownRule(metric, extra) + memory + ')',
     ownRule(metric, extra=''):: braced(metric, [clusterMatcher, chosen, extra]),
-    // How much a counter grew over a long window. The exporter's counters survive restarts, so a difference
-    // is exact and reads two samples where increase() reads them all; a collector younger than the window
-    // started at 0.
+    // How much a counter grew over a long window, as one value. The exporter's counters survive restarts, so
+    // a difference is exact and reads two samples where increase() reads them all. A collector younger than
+    // the window started at 0; the memory tells it from one that was not scraped at that moment.
     grown(metric, window, by='', extra='')::
       local labels = byCollector + (if by == '' then '' else ', ' + by);
-      local counter(offset) = 'sum by (' + labels + ') (' + braced(metric, [facts, extra]) + offset + ')';
-      '(' + counter('') + ' - ' + counter(' offset ' + window) + ' >= 0 or ' + counter('') + ')',
+      local counter(text) = 'sum by (' + labels + ') (' + text + ')';
+      local now = counter(braced(metric, [facts, extra]));
+      local past = counter('last_over_time(' + braced(metric, [facts, extra]) + '[1h] offset ' + window + ')');
+      '(' + now + ' - ' + past + ' >= 0 or ' + now + ')',
+    // The same from one point of a graph to the next: whole numbers, every event in one bar only.
+    counted(metric, by='', extra='', matchers=facts)::
+      local labels = byCollector + (if by == '' then '' else ', ' + by);
+      local counter(past) = 'sum by (' + labels + ') (' + braced(metric, [matchers, extra]) + past + ')';
+      '(' + counter('') + ' - ' + counter(' offset $__interval') + ' >= 0)',
     teams(expr):: '(' + expr + ' ' + teams + ')',
     // Alerts of this pack that are firing; shadow alerts are tried out silently and do not count.
     alerts(extra='', kind='kind!=""'):: braced('ALERTS', ['alertstate="firing"', kind, 'shadow=""', clusterMatcher, extra]),

@@ -1,4 +1,4 @@
-"""A headless Chromium driven over its DevTools protocol: open a page, see what it asked and shows."""
+"""A headless Chromium over its DevTools protocol: open a page, see what it asked and shows."""
 
 import asyncio
 import json
@@ -123,7 +123,9 @@ class Browser:
         self._listeners = [listen]
         await self.call("Page.navigate", url=url)
         deadline = loop.time() + 120
-        while (open_requests or loop.time() - last < quiet) and loop.time() < deadline:
+        while (  # noqa: ASYNC110  # quiet is the absence of events: none can be awaited
+            open_requests or loop.time() - last < quiet
+        ) and loop.time() < deadline:
             await asyncio.sleep(0.2)
         return [
             (status, (await self.call("Network.getResponseBody", requestId=request))["body"])

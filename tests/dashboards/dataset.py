@@ -6,7 +6,7 @@ back-test; only what no collector causes (self-metrics, Prometheus', Alertmanage
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,15 +106,14 @@ def _good(name: str, moment: float, chance: random.Random, **fields: object) -> 
 
 
 def _bad(name: str, moment: float, reason: str, stage: str, **fields: object) -> Outcome:
-    values: dict[str, object] = {"duration_seconds": 5.0, "version": "1.4.0", **fields}
-    return Outcome(
-        name,
-        "failure",
-        occurred_at=_at(moment),
-        reason=reason,
-        stage=stage,
-        **values,  # type: ignore[arg-type]
-    )
+    values: dict[str, object] = {
+        "reason": reason,
+        "stage": stage,
+        "duration_seconds": 5.0,
+        "version": "1.4.0",
+        **fields,
+    }
+    return Outcome(name, "failure", occurred_at=_at(moment), **values)  # type: ignore[arg-type]
 
 
 def _runs(every: float, make: Make, seed: int, until: float = END) -> Iterator[Outcome]:
@@ -208,18 +207,25 @@ def _events() -> dict[str, list[Event]]:
     found["orders"] += _recovery("orders", END - 99 * HOUR, "recovered")
     found["stock"] += _recovery("stock", END - 190 * HOUR, "recovered")
     found["ledger"] += _recovery("ledger", END - 2.7 * HOUR, "ineffective")
+    found["ledger"].append(_phase("ledger", END - 2.7 * HOUR, "exhausted", 1500))
+    found["prices"].append(_phase("prices", END - 28 * HOUR, "manual", 0))
     found["payouts"] += _recovery("payouts", END - 2.5 * HOUR, None)
     return found
 
 
-def _recovery(name: str, begun: float, result: str | None) -> list[Event]:
-    def phase(word: str, after: float, outcome: str | None = None) -> Recovery:
-        at = begun + after
-        return Recovery(f"{name}-1", name, begun - 600, 0, 1, "rerun", word, at, outcome)
+def _phase(
+    name: str, begun: float, phase: str, after: float, result: str | None = None
+) -> Recovery:
+    return Recovery(f"{name}-1", name, begun - 600, 0, 1, "rerun", phase, begun + after, result)
 
-    steps: list[Event] = [phase("queued", 0), phase("started", 10)]
+
+def _recovery(name: str, begun: float, result: str | None) -> list[Event]:
+    steps: list[Event] = [_phase(name, begun, "queued", 0), _phase(name, begun, "started", 10)]
     if result is not None:
-        steps += [phase("finished", 40, result), phase("verified", 1200, result)]
+        steps += [
+            _phase(name, begun, "finished", 40),
+            _phase(name, begun, "verified", 1200, result),
+        ]
     return steps
 
 
@@ -313,12 +319,10 @@ def _alerts(episodes: list[Episode], times: Times) -> Iterator[Series]:
             yield _flat("ALERTS_FOR_STATE", labels, episode.start, during)
 
 
-def _constants(engine: Engine, plan: ruleset.Plan, times: Times) -> Iterator[Series]:
+def _constants(engine: Engine, rules: Iterable[ruleset.Rule], times: Times) -> Iterator[Series]:
     """What rules record that read no history, such as targets; the replay leaves them out."""
     first, last = int(times[0]), int(times[-1])
-    for rule, _ in plan.left_out:
-        if rule.alerting:
-            continue
+    for rule in rules:
         for series in engine.query_range(rule.expr, first, last, int(STEP * 1000)):
             labels = {**rule.expand_labels(series.labels), "__name__": rule.name}
             yield Series(labels, series.times, series.values)
@@ -339,9 +343,11 @@ def load(engine: Engine, rules: Path) -> Loaded:
         engine.write(replay.replay(ordered, known.collector(name), times, names).series)  # type: ignore[arg-type]
     recent = times[times >= times[-1] - RECORDED_DAYS * 86_400_000]
     engine.write([replay.up(times), *_around(recent)])
-    plan = ruleset.plan(ruleset.load([rules]), names | {"up"} | _drawn_names(recent))
+    known_rules = ruleset.load([rules])
+    plan = ruleset.plan(known_rules, names | {"up"} | _drawn_names(recent), everything=True)
     done = evaluation.evaluate(engine, plan, recent, lambda *_: None)
-    engine.write(_constants(engine, plan, recent))
+    constants = [r for r in known_rules if not r.alerting and r not in plan.rules]
+    engine.write(_constants(engine, constants, recent))
     engine.write(_alerts(done.episodes, times))
     engine.flush()
     return Loaded(frozenset(episode.alertname for episode in done.episodes), done.seconds)

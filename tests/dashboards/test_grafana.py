@@ -1,4 +1,4 @@
-"""A real Grafana shows every dashboard without an error: needs GRAFANA_BIN (dashboards/README.md)."""
+"""A real Grafana shows every dashboard without an error (needs GRAFANA_BIN, see the README)."""
 
 import json
 import os
@@ -21,7 +21,8 @@ pytestmark = [pytest.mark.grafana, pytest.mark.timeout(600)]
 # What Grafana marks a panel with whose query or drawing failed (10 to 12).
 ERRORS = """
 [...document.querySelectorAll(
-  '[data-testid*="Panel status error"], [aria-label*="Panel status error"], [aria-label="Alert error"]'
+  '[data-testid*="Panel status error"], [aria-label*="Panel status error"],'
+  + '[aria-label="Alert error"]'
 )].map(found => found.getAttribute('aria-label') || found.closest('section')?.innerText || 'error')
 """
 

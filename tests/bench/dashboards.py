@@ -1,0 +1,165 @@
+"""How long the queries of every panel take at a thousand collectors (part of `make bench`).
+
+The small fleet of tests/dashboards/dataset.py, with everything the rules concluded of it, is copied
+until there are enough collectors; then each query runs as Grafana sends it for a screen of 1,000
+points, over the dashboard's own time range. Times are set beside one reference query of the same
+run, so that they can be compared between machines:
+
+    python -m tests.bench.dashboards [--collectors 1000] [--suite trixie] [--days 8]
+"""
+
+import argparse
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import yaml
+
+from collection_health.backtest import ruleset
+from collection_health.backtest.engine import Engine, Series
+from tests.dashboards import dataset
+from tests.dashboards.support import (
+    Json,
+    Query,
+    alert_groups,
+    evaluate,
+    promql,
+    queries,
+    rule_groups,
+)
+from tests.tools import tool
+
+POINTS = 1000
+REPEATS = 3
+LIMIT_MS = 500
+REFERENCE = "sum(collector:health:state)"  # over six hours: the simplest fleet-wide graph
+COPIED = ("collector", "dependency", "root_cause")  # labels that tell one copy from another
+COLLECTORS = 14  # of the data set
+
+
+def _range_seconds(dashboard: Json) -> int:
+    number, unit = re.fullmatch(r"now-(\d+)([hd])", dashboard["time"]["from"]).groups()  # type: ignore[union-attr]
+    return int(number) * {"h": 3600, "d": 86_400}[unit]
+
+
+def _variables(seconds: int) -> dict[str, str]:
+    step = max(15, seconds // POINTS)
+    return {
+        "__range": f"{seconds}s",
+        "__range_s": str(seconds),
+        "__interval": f"{step}s",
+        "__rate_interval": f"{max(step + 15, 60)}s",
+        "team": ".*",
+        "tier": ".*",
+        "collector": "orders-0",
+        "datasource": "prometheus",
+    }
+
+
+def _wanted() -> dict[str, int]:
+    """Every metric the dashboards read, and the longest time range it is read over, in seconds."""
+    wanted: dict[str, int] = {}
+    for dashboard in evaluate().values():
+        seconds = _range_seconds(dashboard)
+        for query in queries(dashboard):
+            expr = promql(query, _variables(seconds))
+            rule = ruleset.Rule("", alerting=False, expr=expr, group="", interval=None, where="")
+            for selector in rule.selectors:
+                wanted[selector.name] = max(seconds, wanted.get(selector.name, 0))
+    return wanted
+
+
+def _copies(series: Series, count: int) -> Iterator[Series]:
+    if not any(label in series.labels for label in COPIED):
+        yield series
+        return
+    for copy in range(count):
+        labels = {
+            name: f"{value}-{copy}" if name in COPIED else value
+            for name, value in series.labels.items()
+        }
+        yield Series(labels, series.times, series.values)
+
+
+def fill(engine: Engine, small: Engine, copies: int, days: float) -> int:
+    """Copy what the dashboards read from the small fleet; returns the number of samples."""
+    end, step = int(dataset.END * 1000), int(dataset.STEP * 1000)
+    samples = 0
+    for name, seconds in _wanted().items():
+        # A day more than shown: comparisons with an hour, a day before the first point.
+        start = end - min(seconds + 86_400, int(days * 86_400)) * 1000
+        found = small.query_range(f"{{__name__='{name}'}}", start, end, step)
+        samples += engine.write(copy for series in found for copy in _copies(series, copies))
+    return samples
+
+
+def _run(engine: Engine, query: Query, variables: Mapping[str, str]) -> float:
+    """Milliseconds of one query as Grafana sends it."""
+    end = int(dataset.END * 1000)
+    step = int(variables["__interval"][:-1]) * 1000
+    start = end if query.instant else end - int(variables["__range_s"]) * 1000
+    expr = promql(query, variables)
+    begun = time.perf_counter()
+    engine.query_range(expr, start, end, step)
+    return (time.perf_counter() - begun) * 1000
+
+
+def _measure(engine: Engine, query: Query, variables: Mapping[str, str]) -> float:
+    return statistics.median(_run(engine, query, variables) for _ in range(REPEATS))
+
+
+def main() -> int:
+    """Measure and print; returns 1 when a query took longer than the limit."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--collectors", type=int, default=1000)
+    parser.add_argument("--days", type=float, default=8, help="of history, as far as it is read")
+    parser.add_argument("--suite", help="Debian release whose Prometheus is measured")
+    arguments = parser.parse_args()
+    copies = -(-arguments.collectors // COLLECTORS)
+    span = dataset.END - dataset.START
+    binary = tool("prometheus", suite=arguments.suite)
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Engine(binary, engine="prometheus", span_seconds=span) as engine,
+    ):
+        with Engine(binary, engine="prometheus", span_seconds=span) as small:
+            rules = Path(directory) / "rules.yml"
+            rules.write_text(yaml.safe_dump({"groups": [*rule_groups(), *alert_groups()]}))
+            dataset.load(small, rules)
+            samples = fill(engine, small, copies, arguments.days)
+        print(f"{copies * COLLECTORS} collectors, {samples / 1e6:.0f} million samples")
+        return report(engine)
+
+
+def report(engine: Engine) -> int:
+    """Print a Markdown table of dashboards, then every query beyond the limit."""
+    six_hours = _variables(6 * 3600)
+    reference = _measure(engine, Query("", "", REFERENCE, instant=False), six_hours)
+    print(f"\nreference `{REFERENCE}` over 6 h: {reference:.0f} ms\n")
+    print("| dashboard | queries | median ms | slowest ms | slowest / reference | slowest panel |")
+    print("|---|---|---|---|---|---|")
+    beyond: list[str] = []
+    for dashboard in evaluate().values():
+        variables = _variables(_range_seconds(dashboard))
+        timed = [(_measure(engine, query, variables), query) for query in queries(dashboard)]
+        slowest, where = max(timed, key=lambda item: item[0])
+        middle = statistics.median(milliseconds for milliseconds, _ in timed)
+        title = dashboard["title"].removeprefix("Collection Health / ")
+        print(
+            f"| {title} | {len(timed)} | {middle:.0f} | {slowest:.0f} | "
+            f"{slowest / reference:.1f} | {where.place} |",
+            flush=True,
+        )
+        beyond += [
+            f"{ms:.0f} ms: {query}\n    {query.expr}" for ms, query in timed if ms > LIMIT_MS
+        ]
+    print(f"\n{len(beyond)} queries beyond {LIMIT_MS} ms", *beyond, sep="\n")
+    return 1 if beyond else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
