@@ -91,6 +91,7 @@ TOOLS = {
         "usr/bin/vmalert",
         version_flag="-version",
     ),
+    "strace": Tool(("strace",), ("strace",), "usr/bin/strace", version_flag="-V"),
     "chromium": Tool(
         ("chromium", "chromium-browser", "google-chrome"),
         ("chromium",),
@@ -99,7 +100,7 @@ TOOLS = {
     ),
 }
 # What `make test` needs; the others are fetched by the targets that use them.
-EVERYDAY = ("prometheus", "promtool", "alertmanager", "amtool", "jsonnetfmt")
+EVERYDAY = ("prometheus", "promtool", "alertmanager", "amtool", "jsonnetfmt", "strace")
 
 
 def tool(name: str, *, suite: str | None = None) -> Path:
