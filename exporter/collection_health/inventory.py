@@ -73,7 +73,7 @@ class Inventory:
             entry.name: CollectorConfig(entry, defaults, True) for entry in self.file.collectors
         }
         self.configs = dict(self.registered)  # and, on demand, what holds for the others
-        self._aliases = {
+        self._aliases: dict[tuple[str, str], str] = {
             (protocol, alias): entry.name
             for entry in self.file.collectors
             for protocol, given in entry.aliases.items()
@@ -243,7 +243,7 @@ def _checked(inventory: Inventory) -> Inventory:
     return inventory
 
 
-_MESSAGE = re.compile(r"^(?P<text>.*?)(?: - at `(?:key in )?\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
+_MESSAGE = re.compile(r"^(?P<text>.*?)(?: - at `(?:key` in `)?\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
 
 
 def _located(message: str, root: yaml.Node | None, name: str) -> str:

@@ -32,6 +32,8 @@ def parse_duration(value: object) -> Duration:
     return Duration(sum(float(count) * unit for count, unit in parts if count))
 
 
+# Protocols whose own names for a collector `aliases` may map.
+Protocol = Literal["openlineage", "ping", "pushgateway"]
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 Tier = Annotated[int, Meta(ge=1, le=3)]
 Positive = Annotated[float, Meta(ge=0)]
@@ -176,7 +178,7 @@ class Entry(Strict):
     """One collector as written in the file."""
 
     name: Name
-    aliases: dict[str, str | list[str]] = field(default_factory=dict)
+    aliases: dict[Protocol, str | list[str]] = field(default_factory=dict)
     team: str | None = None
     owner: str = ""
     tier: Tier | None = None

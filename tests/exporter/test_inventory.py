@@ -68,6 +68,10 @@ def test_empty_inventory_works(text: str) -> None:
         ("collectors:\n- name: a\n  grace: 5x", "c.yml:3: collectors[0].grace: '5x' is not a dur"),
         ("collectors:\n- name: a b", "c.yml:2: collectors[0].name: Expected `str` matching"),
         ("collectors:\n- name: a\n- name: a", "c.yml:3: collectors[1].name: 'a' is already"),
+        (
+            "collectors:\n- name: a\n  aliases: {opnelineage: x}",
+            "c.yml:3: collectors[0].aliases",
+        ),
         ("colectors: []", "c.yml:1: colectors: unknown key"),
         ("- a", "c.yml:1: Expected `object`"),
         ("a: [", "c.yml:1: not valid YAML"),
