@@ -12,6 +12,7 @@ import yaml
 
 from collection_health.events import NAME_PATTERN, valid_name
 from collection_health.inventory_schema import (
+    ALLOWED_WORDS,
     Action,
     Cadence,
     Defaults,
@@ -253,6 +254,9 @@ def _located(message: str, root: yaml.Node | None, name: str) -> str:
     if unknown:
         path = f"{path}.{unknown[1]}".lstrip(".")
         text = "unknown key"
+    elif text.startswith("Invalid enum value"):
+        words = ALLOWED_WORDS.get(path.rsplit(".", 1)[-1])
+        text += f"; allowed: {', '.join(words)}" if words else ""
     return _at(path, text, root, name)
 
 

@@ -1,7 +1,7 @@
 """The shape of `collectors.yml`: every key, its type, its default and what it is for."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta, Struct, field
 
@@ -34,6 +34,15 @@ def parse_duration(value: object) -> Duration:
 
 # Protocols whose own names for a collector `aliases` may map.
 Protocol = Literal["openlineage", "ping", "pushgateway"]
+ProbeType = Literal["connectivity", "parsing", "schema", "performance"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+Mode = Literal["dry_run", "approve", "auto"]
+TargetSli = Literal["latency", "freshness", "quality", "volume"]
+# What may stand at a key that takes one of a few words, for error messages.
+ALLOWED_WORDS = {
+    "aliases": get_args(Protocol), "type": get_args(ProbeType), "method": get_args(Method),
+    "mode": get_args(Mode), "objectives": get_args(TargetSli),
+}  # fmt: skip
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 Tier = Annotated[int, Meta(ge=1, le=3)]
 Positive = Annotated[float, Meta(ge=0)]
@@ -60,9 +69,7 @@ class Slo(Strict):
     freshness: Duration | None = None
     quality: Ratio | None = None
     min_records: Annotated[int, Meta(ge=0)] | None = None
-    objectives: dict[Literal["latency", "freshness", "quality", "volume"], Ratio] = field(
-        default_factory=dict
-    )
+    objectives: dict[TargetSli, Ratio] = field(default_factory=dict)
 
     def objective(self, sli: str) -> float:
         """The objective of ``sli`` as a ratio."""
@@ -82,7 +89,7 @@ class Impact(Strict):
 class Probe(Strict):
     """An active check (see probes/)."""
 
-    type: Literal["connectivity", "parsing", "schema", "performance"]
+    type: ProbeType
     name: str | None = None
     url: str | None = None
     url_file: str | None = None  # for a URL that holds a secret
@@ -95,7 +102,7 @@ class Probe(Strict):
 class HttpAction(Strict):
     """An HTTP call a recovery may make; the URL may come from a file because it may be secret."""
 
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
+    method: Method = "POST"
     url: str | None = None
     url_file: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -146,7 +153,7 @@ class Breaker(Strict):
 class RecoveryConfig(Strict):
     """How a collector may be repaired automatically."""
 
-    mode: Literal["dry_run", "approve", "auto"] = "dry_run"
+    mode: Mode = "dry_run"
     reasons: list[str] = field(default_factory=list)  # empty: every transient reason
     steps: list[Step] = field(default_factory=list)
     on_prediction: list[Step] = field(default_factory=list)

@@ -70,7 +70,7 @@ def test_empty_inventory_works(text: str) -> None:
         ("collectors:\n- name: a\n- name: a", "c.yml:3: collectors[1].name: 'a' is already"),
         (
             "collectors:\n- name: a\n  aliases: {opnelineage: x}",
-            "c.yml:3: collectors[0].aliases",
+            "c.yml:3: collectors[0].aliases: Invalid enum value 'opnelineage'; allowed: openli",
         ),
         ("colectors: []", "c.yml:1: colectors: unknown key"),
         ("- a", "c.yml:1: Expected `object`"),
