@@ -16,6 +16,10 @@ function(config, lib, alerts) {
     if lib.seconds(after) == 0 then 'collector:page:bool == 1'
     else 'min_over_time(collector:page:bool[%s]) == 1 and collector:page:bool offset %s == 1' % [after, after],
 
+  // An acknowledgement ends with its incident, some evaluations before the verdict about the incident
+  // does: without memory that moment would page whoever had just finished.
+  local held = 'max_over_time(collector:page:held[%ds])' % (3 * lib.seconds(config.fastInterval)),
+
   groups: [
     lib.group('alerts-failing', config.fastInterval, [
       problem('CollectorFailing', severity, 'failing', 'failure', {
@@ -232,11 +236,11 @@ function(config, lib, alerts) {
         alerts.labelled(std.join('\nor\n', [
           std.rstripChars(|||
             (
-              %(waited)s unless collector:page:held
-              or collector:page:bool == 1 and collector:recovery:state == 3 unless collector:page:held
+              %(waited)s unless %(held)s
+              or collector:page:bool == 1 and collector:recovery:state == 3 unless %(held)s
             )
             and ignoring (team, tier) max without (team, tier) (collector:owner:info{tier="%(tier)s"})
-          ||| % { tier: tier, waited: waited(config.escalation[tier][level]) }, '\n')
+          ||| % { tier: tier, held: held, waited: waited(config.escalation[tier][level]) }, '\n')
           for tier in std.objectFields(config.escalation)
           if std.length(config.escalation[tier]) > level
         ])),

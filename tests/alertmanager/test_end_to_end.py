@@ -3,6 +3,7 @@
 Rules run every second and waits are seconds; the logic is that of the shipped configuration.
 """
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from tests.alertmanager.support import ALWAYS, generate
-from tests.support.services import Alertmanager, Exporter, Prometheus, Stack
+from tests.support.services import Alertmanager, Exporter, Prometheus, Stack, http_json, http_text
 from tests.support.sinks import NotificationSink
 
 PEOPLE = ("slack", "email", "webhook")
@@ -22,12 +23,8 @@ HOURLY = {"every": "1h"}
 INVENTORY = {
     "defaults": {"tier": 3, "team": "data"},
     "collectors": [
-        {
-            "name": "orders",
-            "tier": 1,
-            "schedule": HOURLY,
-            "impact": {"weight": 8, "consumers": ["billing"]},
-        },
+        {"name": "orders", "tier": 1, "schedule": HOURLY, "impact": {"consumers": ["billing"]}},
+        {"name": "payments", "tier": 1, "schedule": HOURLY},
         {"name": "invoices", "tier": 2, "schedule": HOURLY},
         *({"name": name, "depends_on": ["warehouse"], "schedule": HOURLY} for name in BELOW),
     ],
@@ -41,7 +38,7 @@ KNOBS: dict[str, Any] = {
     "scrapeGuard": "10s",
     "failing": {"impatientTiers": ["1"], "minStreak": "1s"},
     "dependency": {"minSpan": "1s"},
-    "escalation": {"1": ["0s", "4s", "8s"]},
+    "escalation": {"1": ["0s", "8s", "14s"]},
 }
 THROTTLE = {"group_wait": "3s", "group_interval": "2s", "repeat_interval": "1h"}
 
@@ -89,14 +86,20 @@ class Line:
             [
                 outcome(name, "success", now - timedelta(hours=hours))
                 for hours in range(24, 0, -1)
-                for name in ("orders", "invoices", *BELOW)
+                for name in ("orders", "payments", "invoices", *BELOW)
             ]
         )
 
-    def report(self, names: Sequence[str], ended: str) -> None:
-        """One run of each collector that ended now."""
+    def report(self, names: Sequence[str], ended: str, runs: int = 1) -> None:
+        """The newest runs of each collector, a second apart, the last one now."""
         now = datetime.now(UTC)
-        self.exporter.post([outcome(name, ended, now) for name in names])
+        self.exporter.post(
+            [
+                outcome(name, ended, now - timedelta(seconds=back))
+                for back in range(runs - 1, -1, -1)
+                for name in names
+            ]
+        )
 
     def counts(self, status: str, containing: str) -> dict[str, int]:
         """Messages by channel."""
@@ -137,9 +140,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
 
 def test_a_dead_dependency_under_forty_collectors_is_one_message(line: Line) -> None:
     """Forty collectors fail with their warehouse: one message a channel, one when it ends."""
-    for _ in range(3):
-        line.report(BELOW, "failure")
-        time.sleep(1.5)
+    line.report(BELOW, "failure", runs=5)
     for channel in PEOPLE:
         line.sink.wait_for(channel, "firing", "warehouse")
     failing = 'count(ALERTS{alertname="CollectorFailing",root_cause="dependency:warehouse"}) >= 40'
@@ -154,25 +155,33 @@ def test_a_dead_dependency_under_forty_collectors_is_one_message(line: Line) -> 
     assert not [m for m in line.sink.received("slack") if "feed-" in m.title]
 
 
-def test_tier_one_climbs_until_it_ends(line: Line) -> None:
-    """An unanswered tier-1 failure is told, told at level 2, paged at level 3, and ended once."""
-    for _ in range(6):
-        line.report(["orders"], "failure")
-        time.sleep(0.3)
+def test_tier_one_climbs_until_somebody_answers(line: Line) -> None:
+    """An unanswered tier-1 failure climbs to the pager; one acknowledged from its message stays."""
+    line.report(["orders", "payments"], "failure", runs=6)
+    answered = line.sink.wait_for("slack", "firing", "[CRITICAL] payments")
+    page = re.search(r"<([^|>]+)\|Acknowledge>", answered.text)
+    assert page
+    assert "<form" in http_text(page[1]), "a click shows a form"
+    control = 'collection_control_active{collector="payments",control="acknowledged"}'
+    assert line.exporter.sample(control) == 0, "and changes nothing"
+    http_json(f"{line.exporter.url}/api/v1/collectors/payments/ack", {"reason": "on it"})
     first = line.sink.wait_for("slack", "firing", "[CRITICAL] orders")
+    assert "connection" in first.text, "says why"
     second = line.sink.wait_for("slack", "firing", "[LEVEL 2] orders")
     assert not line.sink.received("pager")
     third = line.sink.wait_for("slack", "firing", "[LEVEL 3] orders")
     line.sink.wait_for("pager", "firing")
     assert first.at < second.at < third.at
-    assert "connection" in first.text, "says why"
-    line.report(["orders"], "success")
-    line.sink.wait_for("slack", "resolved", "orders")
+    line.report(["orders", "payments"], "success")
+    for name in ("orders", "payments"):
+        line.sink.wait_for("slack", "resolved", name)
     line.sink.wait_for("pager", "resolved")
     line.settle()
-    assert line.counts("firing", "orders")["slack"] == 3
-    assert line.counts("firing", "orders")["email"] == 3
-    assert line.counts("resolved", "orders")["slack"] == 1
+    for channel in ("slack", "email"):
+        told = [one.title + one.text for one in line.sink.received(channel, "firing", "orders")]
+        assert len(told) == 3, "\n".join(told)
+        assert line.counts("firing", "payments")[channel] == 1
+        assert line.counts("resolved", "orders")[channel] == 1
 
 
 @pytest.mark.soak
