@@ -18,9 +18,11 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from collection_health.events import Event, decode_events, encode_events
@@ -130,12 +132,8 @@ class Ledger:
         except OSError as error:
             raise LedgerError(f"{self.path}: cannot be opened: {error}") from error
         try:
+            self._refuse_newer()
             connection = self._connect()
-            found = connection.execute("PRAGMA user_version").fetchone()[0]
-            if found > SCHEMA_VERSION:
-                raise LedgerError(
-                    f"{self.path}: schema {found} is newer than this program's {SCHEMA_VERSION}"
-                )
             connection.executescript(_SCHEMA)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             row = connection.execute("SELECT max(position) FROM events").fetchone()
@@ -144,6 +142,18 @@ class Ledger:
         except sqlite3.Error as error:
             raise LedgerError(f"{self.path}: cannot be opened: {error}") from error
         self.writable = True
+
+    def _refuse_newer(self) -> None:
+        """Look at the schema version before anything, the journal mode included, is written."""
+        if not self.path.exists():
+            return
+        with closing(self.reader()) as connection:
+            found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found > SCHEMA_VERSION:
+            raise LedgerError(
+                f"{self.path}: schema {found} is newer than this program's {SCHEMA_VERSION}; "
+                "it is left as it is: install the version that wrote it, or name another directory"
+            )
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
@@ -178,9 +188,15 @@ class Ledger:
             for position, body in connection.execute(
                 "SELECT position, body FROM events WHERE position > ? ORDER BY position", (after,)
             ):
-                yield position, decode_events(body)
+                yield position, self._decode(position, body)
         finally:
             connection.close()
+
+    def _decode(self, position: int, body: bytes) -> list[Event]:
+        try:
+            return decode_events(body)
+        except msgspec.MsgspecError as error:
+            raise LedgerError(f"{self.path}: group {position} is unreadable: {error}") from error
 
     def newest(self, limit: int) -> Iterator[list[Event]]:
         """Groups from the newest back until ``limit`` events were given."""
