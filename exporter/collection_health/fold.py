@@ -20,6 +20,7 @@ from collection_health.events import (
     Recovery,
     Registered,
 )
+from collection_health.fold_recovery import apply_recovery, note_bad_run
 from collection_health.inventory import CollectorConfig
 from collection_health.state import (
     BAD,
@@ -33,6 +34,7 @@ from collection_health.state import (
     ControlState,
     FleetState,
     ProbeState,
+    RecoveryState,
 )
 
 AVAILABILITY, LATENCY, FRESHNESS, QUALITY, VOLUME = range(5)
@@ -82,11 +84,15 @@ def apply_fleet(fleet: FleetState, event: Event, position: int) -> None:
             )
         else:
             fleet.break_glass.pop(event.mode, None)
+    elif isinstance(event, Recovery):
+        apply_recovery(fleet.recoveries.setdefault(event.collector, RecoveryState()), event)
 
 
 def collector_of(event: Event) -> str | None:
     """The collector whose state ``event`` changes; None for the fleet's."""
-    if isinstance(event, Outcome | Control | Registered | Recovery):
+    if isinstance(event, Outcome | Control | Registered):
+        return event.collector
+    if isinstance(event, Recovery) and event.kind == "collector":
         return event.collector
     if isinstance(event, ProbeResult) and event.target_kind == "collector":
         return event.target
@@ -249,7 +255,8 @@ def _good(
     slo = config.slo
     duration = event.duration_seconds
     if duration is not None:
-        state.durations.append(duration)
+        if current:  # a back-fill says nothing about what is usual
+            state.durations.append(duration)
         if slo.latency is not None:
             _judge(state, LATENCY, duration <= slo.latency)
     records = event.records
@@ -260,7 +267,8 @@ def _good(
         _judge(state, VOLUME, (collected or 0) >= slo.min_records)
     quality = quality_score(event)
     if quality is not None:
-        state.qualities.append(quality)
+        if current:
+            state.qualities.append(quality)
         if slo.quality is not None:
             _judge(state, QUALITY, quality >= slo.quality)
     if event.data_time is not None:
@@ -286,8 +294,11 @@ def _show(
         state.last_quality = quality
     state.last_success = at
     state.consecutive_failures = 0
+    if state.recoveries is not None and state.recoveries.current is not None:
+        state.recoveries.current.open = False
     if state.failing_since:
         _end_incident(state, at)
+    state.recovery_exhausted = False
 
 
 def _bad(state: CollectorState, event: Outcome, at: float, counted: bool, current: bool) -> None:
@@ -304,6 +315,8 @@ def _bad(state: CollectorState, event: Outcome, at: float, counted: bool, curren
     state.failure_reason = reason
     state.failure_stage = event.stage or ""
     state.failure_message = _message(event.error)
+    if state.recoveries is not None:
+        note_bad_run(state.recoveries, event, at)
     if not state.failing_since:
         state.failing_since = at
 
@@ -324,8 +337,7 @@ def _end_incident(state: CollectorState, at: float) -> None:
     state.incidents[ended_by] = state.incidents.get(ended_by, 0) + 1
     state.incident_seconds += max(0.0, at - state.failing_since)
     state.failing_since = 0.0
-    state.intervened = state.recovery_acted = state.recovery_exhausted = False
-    state.recovery = ""
+    state.intervened = state.recovery_acted = False
     state.controls.pop("acknowledged", None)  # an acknowledgement is of one incident
 
 
@@ -341,19 +353,19 @@ def _control(state: CollectorState, event: Control) -> None:
 
 
 def _recovery(state: CollectorState, event: Recovery) -> None:
+    if state.recoveries is None:
+        state.recoveries = RecoveryState()
+    apply_recovery(state.recoveries, event)
     phase = event.phase
-    state.recovery = phase
-    if phase == "started":
-        state.recovery_attempts[event.action] = state.recovery_attempts.get(event.action, 0) + 1
-    elif phase == "finished":
-        state.recovery_acted = True
-    elif phase == "manual":
+    by_hand = event.trigger == "manual" and phase == "queued"
+    if by_hand or phase in ("manual", "approved"):
         state.manual_interventions += 1
         state.intervened = True
+    elif phase == "finished":
+        worked = event.result not in ("failed", "timed_out")
+        state.recovery_acted |= worked and event.trigger != "manual"
     elif phase == "exhausted":
         state.recovery_exhausted = True
-    if event.result:
-        state.recovery_results[event.result] = state.recovery_results.get(event.result, 0) + 1
 
 
 def quality_score(event: Outcome) -> float | None:
