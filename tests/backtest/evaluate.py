@@ -13,7 +13,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -62,9 +62,7 @@ class Scenario:
         if self.one_minute:
             more = {"mix": fleet.ONE_MINUTE_MIX, "warm_days": 8, "scored_days": 4,
                     "incident_share": 1.3}  # fmt: skip
-        return fleet.generate(
-            self.seed, bursty=self.flakes == "bursty", quiet=self.quiet, **more
-        )
+        return fleet.generate(self.seed, bursty=self.flakes == "bursty", quiet=self.quiet, **more)
 
 
 def scenarios(seeds: Sequence[int]) -> list[Scenario]:
@@ -73,7 +71,10 @@ def scenarios(seeds: Sequence[int]) -> list[Scenario]:
     both = ("independent", "bursty")
     return [
         *(Scenario(seed, flakes) for seed in seeds for flakes in both),
-        *(Scenario(seeds[i % len(seeds)], flakes, one_minute=True) for i, flakes in enumerate(both)),
+        *(
+            Scenario(seeds[i % len(seeds)], flakes, one_minute=True)
+            for i, flakes in enumerate(both)
+        ),
         *(Scenario(seeds[i % len(seeds)], flakes, quiet=True) for i, flakes in enumerate(both)),
     ]
 
@@ -197,17 +198,13 @@ def summary(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "recall": score.share(d["found"] for d in detections),
         "incidents": len(detections),
         "false": total - right,
-        "false_critical": sum(
-            f["severity"] == "critical" for item in found for f in item["false"]
-        ),
+        "false_critical": sum(f["severity"] == "critical" for item in found for f in item["false"]),
         "quiet_false_per_week": sum(len(item["false"]) for item in quiet)
         / sum(item["collector_weeks"] for item in quiet)
         if quiet
         else None,
         "hard_healing_runs": _median(d["delay_runs"] for d in hard if d["reason"] in HEALING),
-        "hard_permanent_runs": _median(
-            d["delay_runs"] for d in hard if d["reason"] not in HEALING
-        ),
+        "hard_permanent_runs": _median(d["delay_runs"] for d in hard if d["reason"] not in HEALING),
         "stall_intervals_after_grace": _median(
             (d["delay_seconds"] - d["grace"]) / d["interval"] for d in stalls
         ),
@@ -245,7 +242,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def overall_table(by_rules: dict[str, Sequence[dict[str, Any]]]) -> list[str]:
+def overall_table(by_rules: Mapping[str, Sequence[dict[str, Any]]]) -> list[str]:
     """One column a rule set, one row a promise."""
     figures = {name: summary(found) for name, found in by_rules.items()}
     lines = ["| | " + " | ".join(figures) + " |", "|---|" + "---|" * len(figures)]
@@ -255,9 +252,11 @@ def overall_table(by_rules: dict[str, Sequence[dict[str, Any]]]) -> list[str]:
     return lines
 
 
-def kind_table(by_rules: dict[str, Sequence[dict[str, Any]]]) -> list[str]:
+def kind_table(by_rules: Mapping[str, Sequence[dict[str, Any]]]) -> list[str]:
     """Found of all, median delay and runs per kind and rule set."""
-    kinds = sorted({d["kind"] for found in by_rules.values() for f in found for d in f["detections"]})
+    kinds = sorted(
+        {d["kind"] for found in by_rules.values() for f in found for d in f["detections"]}
+    )
     lines = ["| kind | " + " | ".join(by_rules) + " |", "|---|" + "---|" * len(by_rules)]
     for kind in kinds:
         cells = [_found(found, kind=kind) for found in by_rules.values()]
@@ -278,7 +277,7 @@ def cadence_table(found: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def dial_table(rows: dict[float, Sequence[dict[str, Any]]]) -> list[str]:
+def dial_table(rows: Mapping[float, Sequence[dict[str, Any]]]) -> list[str]:
     """Precision, recall and delay against the expected false alarms per collector-week."""
     lines = [
         "| dial | precision | false a collector-week | recall | median delay, runs |",
@@ -350,8 +349,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{scenario.name}: {name}", file=sys.stderr, flush=True)
             results[name].append(evaluate(scenario, rules, args.output))
     sections = {
-        "promises": overall_table(dict(results)),
-        "kinds": kind_table(dict(results)),
+        "promises": overall_table(results),
+        "kinds": kind_table(results),
         "cadences": cadence_table(results["the pack"]),
     }
     if args.dial:

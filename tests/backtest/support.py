@@ -1,6 +1,7 @@
 """What several back-test tests need: the engine's program, small histories, promtool as oracle."""
 
 import json
+import math
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -54,7 +55,10 @@ def promtool_agrees(
     tests = []
     for index, moment in enumerate(grid):
         samples = [
-            {"labels": _selector({"__name__": "ALERTS", "alertstate": state, **dict(labels)}), "value": 1}
+            {
+                "labels": _selector({"__name__": "ALERTS", "alertstate": state, **dict(labels)}),
+                "value": 1,
+            }
             for labels, states in expected.items()
             for state, times in (("pending", states.pending), ("firing", states.firing))
             if moment in times
@@ -93,5 +97,5 @@ def _values(series: Series, grid: Times) -> str:
     words = []
     for moment in grid.tolist():
         value = known.get(moment)
-        words.append("_" if value is None else "stale" if value != value else repr(value))
+        words.append("_" if value is None else "stale" if math.isnan(value) else repr(value))
     return " ".join(words)

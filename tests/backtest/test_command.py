@@ -115,7 +115,13 @@ def test_an_exported_ledger_replays_as_it_was(tmp_path: Path) -> None:
 
     asyncio.run(record())
     target = tmp_path / "out.ndjson"
-    arguments = ["export-history", "--storage.path", str(tmp_path / "data"), "--output", str(target)]
+    arguments = [
+        "export-history",
+        "--storage.path",
+        str(tmp_path / "data"),
+        "--output",
+        str(target),
+    ]
     assert cli.main(arguments) == 0
     written = [json.loads(line) for line in target.read_text().splitlines()]
     assert len(written) == 3

@@ -10,7 +10,7 @@ import yaml
 from collection_health.backtest import alerts, evaluation, ruleset
 from collection_health.backtest.engine import Engine, EngineError, Series, find_binary
 from collection_health.backtest.remote_write import STALE_BITS
-from tests.backtest.support import MONDAY, promtool_agrees, prometheus
+from tests.backtest.support import MONDAY, prometheus, promtool_agrees
 from tests.tools import tool
 
 STEP = 60_000
@@ -23,7 +23,7 @@ def grid_of(count: int) -> np.ndarray:
 
 
 def test_written_samples_are_read_back_exactly() -> None:
-    """What is written is what queries see: values, infinities, NaN, and the gap after a stale marker."""
+    """Queries see what was written: infinities, NaN, and the gap after a stale marker."""
     grid = grid_of(9)
     values = np.array([1.5, -0.1, np.inf, -np.inf, np.nan, 1e-300, 3e300, 0.0, 7.0])
     ended = np.array([1.0, STALE_BITS, 2.0])
@@ -80,9 +80,7 @@ def test_for_and_keep_firing_for_agree_with_promtool(tmp_path: Path, seed: int) 
                 active = not active
             values.append(float(active))
         labels = {"collector": f"c{index}"}
-        inputs.append(
-            Series({"__name__": f"condition_{index}", **labels}, grid, np.array(values))
-        )
+        inputs.append(Series({"__name__": f"condition_{index}", **labels}, grid, np.array(values)))
         rule = {"alert": f"A{index}", "expr": f"condition_{index} > 0", "for": f"{hold}m"}
         if keep:
             rule["keep_firing_for"] = f"{keep}m"
@@ -155,6 +153,7 @@ def test_a_slow_group_is_evaluated_and_seen_as_rarely_as_in_production(tmp_path:
         "      - {record: 'c:slow', expr: raw}\n"
         "  - name: fast\n    rules:\n      - {record: 'c:seen', expr: 'c:slow'}\n"
         "      - {record: 'c:held', expr: 'last_over_time(c:slow[20m])'}\n"
+        "      - {alert: Never, expr: 'c:seen > c:held'}\n"
     )
     grid = grid_of(61)
     plan = ruleset.plan(ruleset.load([tmp_path / "r.yml"]), frozenset({"raw"}))
@@ -173,13 +172,13 @@ def test_a_slow_group_is_evaluated_and_seen_as_rarely_as_in_production(tmp_path:
 def test_a_rule_the_engine_refuses_is_named_with_its_line(tmp_path: Path) -> None:
     """An expression that fails only when it is run still points to file and line."""
     (tmp_path / "r.yml").write_text(
-        "groups:\n  - name: g\n    rules:\n      - record: a:b\n        expr: raw * on () raw\n"
+        "groups:\n  - name: g\n    rules:\n      - alert: Bad\n        expr: raw * on () raw\n"
     )
     grid = grid_of(5)
     plan = ruleset.plan(ruleset.load([tmp_path / "r.yml"]), frozenset({"raw"}))
     with Engine(Path(prometheus()), engine="prometheus", span_seconds=600) as engine:
         engine.write([Series({"__name__": "raw", "c": c}, grid, np.ones(5)) for c in "ab"])
-        with pytest.raises(ruleset.RuleError, match=r"r\.yml:4: a:b: .*many-to-many"):
+        with pytest.raises(ruleset.RuleError, match=r"r\.yml:4: Bad: .*many-to-many"):
             evaluation.evaluate(engine, plan, grid, lambda *_: None)
 
 
@@ -198,7 +197,10 @@ def test_victoriametrics_gives_the_same_episodes(tmp_path: Path) -> None:
     (tmp_path / "r.yml").write_text(RULES)
     plan = ruleset.plan(ruleset.load([tmp_path / "r.yml"]), frozenset({"raw"}))
     episodes = []
-    for name, program in (("prometheus", Path(prometheus())), ("victoriametrics", tool("victoria-metrics"))):
+    for name, program in (
+        ("prometheus", Path(prometheus())),
+        ("victoriametrics", tool("victoria-metrics")),
+    ):
         with Engine(program, engine=name, span_seconds=240 * 60) as engine:  # type: ignore[arg-type]
             engine.write(inputs)
             engine.flush()

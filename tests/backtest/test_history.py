@@ -50,7 +50,8 @@ def test_a_history_of_many_faults_keeps_every_good_line(tmp_path: Path) -> None:
 def test_runs_the_exporter_wrote_off_are_derived_again(tmp_path: Path) -> None:
     """A ledger's own missed and overrun events do not count twice."""
     path = write_history(
-        tmp_path / "h", [outcome("a", MONDAY), outcome("a", MONDAY + 60, "failure", reason="missed")]
+        tmp_path / "h",
+        [outcome("a", MONDAY), outcome("a", MONDAY + 60, "failure", reason="missed")],
     )
     read = history.read(path)
     assert (read.accepted, read.derived, read.skipped) == (1, 1, [])
@@ -95,7 +96,9 @@ def test_incidents_that_cannot_be_judged_are_shown_by_line(tmp_path: Path) -> No
         (3, "a: overlaps line 2; both are scored"),
     ]
     path.write_text("who,when\n")
-    with pytest.raises(history.InputError, match="i.csv:1: header is 'who,when'; allowed: target,"):
+    with pytest.raises(
+        history.InputError, match=r"i\.csv:1: header is 'who,when'; allowed: target,"
+    ):
         history.read_incidents(path, ["a"], SPAN)
 
 
@@ -130,6 +133,7 @@ def test_rules_are_ordered_and_those_without_history_left_out(tmp_path: Path) ->
     """What reads only foreign metrics is listed; a rule that reads itself is an error."""
     (tmp_path / "r.yml").write_text(
         "groups:\n  - name: g\n    rules:\n"
+        "      - {record: 'c:unread', expr: raw}\n"
         "      - {record: 'c:z', expr: 'c:a + ignoring (x) ALERTS{alertname=\"Down\"}'}\n"
         "      - {alert: Late, expr: 'c:z > 1'}\n"
         "      - {record: 'c:a', expr: 'max by (collector) (raw)'}\n"
@@ -141,6 +145,7 @@ def test_rules_are_ordered_and_those_without_history_left_out(tmp_path: Path) ->
     names = [rule.name for rule in plan.rules]
     assert names == ["c:a", "Down", "c:z", "Late"]
     assert plan.inputs == {"raw"}
+    assert [rule.name for rule in plan.unread] == ["c:unread"]
     assert [(rule.name, why) for rule, why in plan.left_out] == [
         ("Watchdog", "reads no series of history"),
         ("Foreign", "reads only prometheus_up"),

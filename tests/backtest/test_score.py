@@ -72,7 +72,7 @@ def test_a_notification_is_right_on_its_target_and_in_its_time(
 @pytest.mark.parametrize(("kind", "right"), [("quota", True), ("stall", False)])
 def test_predictable_kinds_may_be_announced_three_days_ahead(kind: str, right: bool) -> None:
     """An early warning of quota, credential or creeping latency is right and ahead."""
-    episode = firing(30, 31, severity="info", **{"kind": "prediction"})
+    episode = firing(30, 31, severity="info", kind="prediction")
     judged = judge([episode], incident(100, 110, kind))
     assert judged.notifications[0].right is right
     [detection] = judged.detections

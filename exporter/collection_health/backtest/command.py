@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from collection_health.inventory_schema import parse_duration
 
 def run(args: argparse.Namespace) -> int:
     """Run one back-test, or two to compare."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the engine ends with us
     try:
         with _rules(args.rules) as rules:
             results = [session.run(_options(args, rules), _say)]

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from collection_health.decoding import explain
+from collection_health.backtest.remote_write import EARLIEST_MS
 from collection_health.decoding import explain
 from collection_health.events import (
     NAME_PATTERN,
@@ -112,7 +112,7 @@ def read(path: Path) -> History:
                 outcome = _outcome(line, number, history)
                 if outcome is None or _is_duplicate(outcome, seen, history):
                     continue
-                at = outcome.at or 0.0
+                at = _event_time(outcome)
                 history.out_of_order += at < latest
                 latest = max(latest, at)
                 history.accepted += 1
@@ -127,7 +127,7 @@ def read(path: Path) -> History:
         )
         raise InputError(f"{path}: no usable outcome in {history.lines} lines{first}")
     for events in history.outcomes.values():
-        events.sort(key=lambda event: event.at or 0.0)
+        events.sort(key=_event_time)
     return history
 
 
@@ -145,9 +145,8 @@ def read_incidents(path: Path, known: Iterable[str], span: tuple[float, float]) 
             rows = csv.reader(file)
             header = [cell.strip() for cell in next(rows, [])]
             if header != INCIDENT_HEADER:
-                raise InputError(
-                    f"{path}:1: header is {','.join(header)!r}; allowed: {','.join(INCIDENT_HEADER)}"
-                )
+                wanted = ",".join(INCIDENT_HEADER)
+                raise InputError(f"{path}:1: header is {','.join(header)!r}; allowed: {wanted}")
             for row in rows:
                 if not any(cell.strip() for cell in row):
                     continue
@@ -184,13 +183,16 @@ def _outcome(line: bytes, number: int, history: History) -> Outcome | None:
 def _problem(outcome: Outcome) -> str | None:
     if not valid_name(outcome.collector):
         return f"collector: {outcome.collector!r}; allowed: {NAME_PATTERN}"
-    outcome.at = None
-    problem = prepare(outcome, _FOREVER, _FOREVER)
-    if problem is None and outcome.at == _FOREVER:
+    if not (outcome.occurred_at or outcome.finished_at or outcome.started_at):
         return "no time: one of occurred_at, finished_at, started_at is required in a history"
-    if problem is None and (outcome.at or 0.0) < 2**35 / 1000:
+    problem = prepare(outcome, _FOREVER, _FOREVER)
+    if problem is None and _event_time(outcome) < EARLIEST_MS / 1000:
         return "occurred_at: before 1971; allowed: times a history can hold"
     return problem
+
+
+def _event_time(outcome: Outcome) -> float:
+    return outcome.at or 0.0
 
 
 def _decode(line: bytes, history: History) -> Outcome:

@@ -183,7 +183,7 @@ def _row(
                if detection.found else "missed")
         )  # fmt: skip
         parts.append(_rect(f"incident {state}", incident.start - start,
-                           incident.end - incident.start, 0, 14, text))  # fmt: skip
+                           incident.end - incident.start, y=0, height=14, text=text))  # fmt: skip
     for episode, verdict in fired:
         until = end if episode.end is None else episode.end
         severity = episode.labels.get("severity", "")
@@ -192,7 +192,7 @@ def _row(
             f"{report.duration(until - episode.start)}"
         )
         parts.append(_rect(f"alert {verdict}", episode.start - start,
-                           max(until - episode.start, width / _BINS), 15, 9, text))  # fmt: skip
+                           max(until - episode.start, width / _BINS), y=15, height=9, text=text))  # fmt: skip
     label = escape(name)
     return (
         f'<div class=row><span class=name title="{label}">{label}</span>'
@@ -215,7 +215,11 @@ def _runs(outcomes: Sequence[Outcome], start: float, width: float) -> str:
     spread = max(1, round(_BINS / max(1, len(bins)))) if bins else 1
     for index in [*sorted(bins), _BINS + 10 * spread]:
         if run_start is not None and index - last > 2 * spread + 1:
-            parts.append(_rect("good", run_start * size, (last + 1 - run_start) * size, 5, 4, ""))
+            parts.append(
+                _rect(
+                    "good", run_start * size, (last + 1 - run_start) * size, y=5, height=4, text=""
+                )
+            )
             run_start = None
         if index <= _BINS:
             run_start = index if run_start is None else run_start
@@ -231,7 +235,7 @@ def _runs(outcomes: Sequence[Outcome], start: float, width: float) -> str:
     return "".join(parts)
 
 
-def _rect(kind: str, x: float, width: float, y: int, height: int, text: str) -> str:
+def _rect(kind: str, x: float, width: float, *, y: int, height: int, text: str) -> str:
     title = f"<title>{escape(text)}</title>" if text else ""
     return (
         f'<rect class="{kind}" x="{x:.0f}" y="{y}" width="{max(width, 1):.0f}" '

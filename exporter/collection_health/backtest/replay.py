@@ -15,10 +15,11 @@ from collection_health.backtest.engine import Series
 from collection_health.backtest.remote_write import STALE_BITS, Times
 from collection_health.events import Event, Outcome, Registered
 from collection_health.inventory import CollectorConfig
-from collection_health.timing import timing
 from collection_health.state import CollectorState
+from collection_health.timing import timing
 
 TARGET_LABELS = {"job": "collection-health", "instance": "backtest"}
+Key = tuple[str, metrics.Labels]
 SUFFIXES = ("", "_total", "_bucket", "_count", "_sum")
 
 
@@ -61,56 +62,77 @@ def replay(
     ``outcomes`` are in order of event time. A registered collector exists from the first grid
     time on, another from its first outcome on.
     """
-    state = CollectorState(config.name)
-    families = [
-        family
-        for family in metrics.FAMILIES
-        if any(family.name + suffix in wanted for suffix in SUFFIXES)
-    ]
+    exporter = _Exporter(config, wanted)
     recorder = _Recorder(config.name, times)
-    step_ms = int(times[1] - times[0])
-    position = 0
-    derived = 0
+    start, step = int(times[0]), int(times[1] - times[0])
     if config.registered:
-        position += 1
-        fold.apply(state, Registered(config.name, float(times[0]) / 1000), config, position)
-        recorder.record(0, _samples(state, config, families, float(times[0]) / 1000))
-    end = float(times[-1]) / 1000
+        exporter.apply(Registered(config.name, start / 1000))
+        recorder.record(0, exporter.samples(start / 1000))
 
-    def slot(moment: float) -> int:
-        return max(0, -((int(times[0]) - round(moment * 1000)) // step_ms))
+    def slot(event: Event) -> int:
+        """The first grid time that shows the event."""
+        return max(0, -((start - round(_at(event) * 1000)) // step))
 
-    def due_until(moment: float) -> Iterator[Event]:
+    for index, together in groupby(exporter.events(outcomes, float(times[-1]) / 1000), key=slot):
+        for event in together:
+            exporter.apply(event)
+        if index < len(times):
+            recorder.record(index, exporter.samples(float(times[index]) / 1000))
+    return Replayed(
+        [series for series in recorder.series() if series.labels["__name__"] in wanted],
+        exporter.derived,
+        timing(exporter.state, config).interval,
+    )
+
+
+class _Exporter:
+    """What the exporter does with one collector: fold, timers, metric families."""
+
+    def __init__(self, config: CollectorConfig, wanted: frozenset[str]) -> None:
+        self.state = CollectorState(config.name)
+        self.derived = 0
+        self._config = config
+        self._position = 0
+        self._families = [
+            family
+            for family in metrics.FAMILIES
+            if any(family.name + suffix in wanted for suffix in SUFFIXES)
+        ]
+
+    def events(self, outcomes: Iterable[Outcome], end: float) -> Iterator[Event]:
+        """The outcomes and, in between and until ``end``, what the timers add.
+
+        Lazy on purpose: each event must have been applied before the next one is asked for.
+        """
+        for outcome in outcomes:
+            yield from self._due(_at(outcome))
+            yield outcome
+        yield from self._due(end)
+
+    def apply(self, event: Event) -> None:
+        """Fold one event."""
+        self._position += 1
+        fold.apply(self.state, event, self._config, self._position)
+
+    def samples(self, now: float) -> dict[Key, float]:
+        """Every sample a scrape at ``now`` would see."""
+        context = metrics.Context(self.state, self._config, timing(self.state, self._config), now)
+        return {
+            (family.name + suffix, labels): float(value)
+            for family in self._families
+            for suffix, labels, value in family.samples(context)
+        }
+
+    def _due(self, moment: float) -> Iterator[Event]:
         while True:
-            check = timers.next_check(state, config)
-            found = (
-                timers.due(state, config, check) if check is not None and check <= moment else []
-            )
+            check = timers.next_check(self.state, self._config)
+            if check is None or check > moment:
+                return
+            found = timers.due(self.state, self._config, check)
             if not found:
                 return
+            self.derived += len(found)
             yield from found
-
-    def events() -> Iterator[Event]:
-        nonlocal derived
-        for outcome in outcomes:
-            for missed in due_until(outcome.at or 0.0):
-                derived += 1
-                yield missed
-            yield outcome
-        for missed in due_until(end):
-            derived += 1
-            yield missed
-
-    for index, together in groupby(events(), key=lambda event: slot(_at(event))):
-        for event in together:
-            position += 1
-            fold.apply(state, event, config, position)
-        if index < len(times):
-            recorder.record(index, _samples(state, config, families, float(times[index]) / 1000))
-    interval = timing(state, config).interval
-    return Replayed(
-        [s for s in recorder.series() if s.labels["__name__"] in wanted], derived, interval
-    )
 
 
 def _at(event: Event) -> float:
@@ -120,23 +142,6 @@ def _at(event: Event) -> float:
 def up(times: Times) -> Series:
     """``up`` of the exporter's own target: it was always there."""
     return Series({"__name__": "up", **TARGET_LABELS}, times, np.ones(len(times)))
-
-
-Key = tuple[str, metrics.Labels]
-
-
-def _samples(
-    state: CollectorState,
-    config: CollectorConfig,
-    families: Iterable[metrics.Family],
-    now: float,
-) -> dict[Key, float]:
-    context = metrics.Context(state, config, timing(state, config), now)
-    return {
-        (family.name + suffix, labels): float(value)
-        for family in families
-        for suffix, labels, value in family.samples(context)
-    }
 
 
 class _Recorder:

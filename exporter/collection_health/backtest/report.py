@@ -7,7 +7,7 @@ from typing import Any
 
 from collection_health.backtest import score
 from collection_health.backtest.alerts import Episode
-from collection_health.backtest.history import Skipped
+from collection_health.backtest.history import History, Incidents, Skipped
 from collection_health.backtest.score import Detection
 from collection_health.backtest.session import Result
 
@@ -37,12 +37,13 @@ def as_data(result: Result) -> dict[str, Any]:
         "history": _history(result),
         "rules": {
             "replayed": len(result.plan.rules),
+            "unread": [rule.name for rule in result.plan.unread],
             "left_out": [
                 {"rule": rule.name, "where": rule.where, "why": why}
                 for rule, why in result.plan.left_out
             ],
         },
-        "incidents": _incidents(result) if labelled else None,
+        "incidents": _incidents(result),
         "score": {
             "notifications": len(judged.notifications),
             "right": judged.right if labelled else None,
@@ -102,43 +103,52 @@ def messages_per_incident(found: Sequence[Detection]) -> float | None:
 
 def input_notes(result: Result) -> list[str]:
     """Everything the reader should know about the inputs: nothing is dropped in silence."""
-    past, notes = result.history, []
+    return [
+        *_history_notes(result.history),
+        *_inventory_notes(result),
+        *_incident_notes(result.incidents),
+        *(f"not replayed: {rule.name} ({why})" for rule, why in result.plan.left_out),
+    ]
+
+
+def _history_notes(past: History) -> Iterator[str]:
     if past.skipped:
-        notes.append(f"{len(past.skipped)} of {past.lines} lines of the history were skipped:")
-        notes += _lines(past.skipped)
+        yield f"{len(past.skipped)} of {past.lines} lines of the history were skipped:"
+        yield from _lines(past.skipped)
     if past.duplicates:
-        notes.append(f"{past.duplicates} duplicate outcomes were counted once")
+        yield f"{past.duplicates} duplicate outcomes were counted once"
     if past.out_of_order:
-        notes.append(f"{past.out_of_order} outcomes were out of order and have been sorted")
+        yield f"{past.out_of_order} outcomes were out of order and have been sorted"
     if past.derived:
-        notes.append(
-            f"{past.derived} missed or overrun events were derived again from the schedule"
-        )
+        yield f"{past.derived} missed or overrun events were derived again from the schedule"
     if past.unknown_fields:
         fields = ", ".join(f"{name} ({n})" for name, n in past.unknown_fields.most_common(10))
-        notes.append(f"unknown fields were ignored: {fields}")
-    guessed = sorted(result.history.outcomes.keys() - result.declared)
+        yield f"unknown fields were ignored: {fields}"
+
+
+def _inventory_notes(result: Result) -> Iterator[str]:
+    known = result.history.outcomes.keys()
+    guessed = sorted(known - result.declared)
     if guessed:
-        notes.append(
+        yield (
             f"{len(guessed)} collectors are not in the inventory, their intervals are inferred: "
             + _names(guessed)
         )
     unknown = [name for name in guessed if result.intervals.get(name) is None]
     if unknown:
-        notes.append(f"no interval could be inferred for {_names(unknown)}")
-    silent = sorted(result.declared - result.history.outcomes.keys())
+        yield f"no interval could be inferred for {_names(unknown)}"
+    silent = sorted(result.declared - known)
     if silent:
-        notes.append(f"in the inventory without any outcome: {_names(silent)}")
-    if result.incidents is not None:
-        if result.incidents.skipped:
-            notes.append(f"{len(result.incidents.skipped)} incidents were skipped:")
-            notes += _lines(result.incidents.skipped)
-        if result.incidents.warnings:
-            notes.append(f"{len(result.incidents.warnings)} remarks on incidents:")
-            notes += _lines(result.incidents.warnings)
-    for rule, why in result.plan.left_out:
-        notes.append(f"not replayed: {rule.name} ({why})")
-    return notes
+        yield f"in the inventory without any outcome: {_names(silent)}"
+
+
+def _incident_notes(found: Incidents | None) -> Iterator[str]:
+    if found is not None and found.skipped:
+        yield f"{len(found.skipped)} incidents were skipped:"
+        yield from _lines(found.skipped)
+    if found is not None and found.warnings:
+        yield f"{len(found.warnings)} remarks on incidents:"
+        yield from _lines(found.warnings)
 
 
 def tables(result: Result) -> Iterator[str]:
@@ -238,8 +248,9 @@ def _history(result: Result) -> dict[str, Any]:
     }
 
 
-def _incidents(result: Result) -> dict[str, Any]:
-    assert result.incidents is not None
+def _incidents(result: Result) -> dict[str, Any] | None:
+    if result.incidents is None:
+        return None
     return {
         "scored": len(result.score.detections),
         "skipped": [{"line": s.line, "problem": s.problem} for s in result.incidents.skipped],

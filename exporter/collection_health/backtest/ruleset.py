@@ -80,6 +80,7 @@ class Plan:
     waits_for: Sequence[frozenset[int]]
     inputs: frozenset[str]  # names of the history's series that the rules read
     left_out: Sequence[tuple[Rule, str]]  # rule and the reason in words
+    unread: Sequence[Rule]  # recorded for people and dashboards: no alert depends on them
 
 
 def load(paths: Iterable[Path]) -> list[Rule]:
@@ -104,13 +105,14 @@ def load(paths: Iterable[Path]) -> list[Rule]:
     return rules
 
 
-def plan(rules: Sequence[Rule], available: frozenset[str]) -> Plan:
+def plan(rules: Sequence[Rule], available: frozenset[str], *, everything: bool = False) -> Plan:
     """Order rules by dependency; leave out what reads nothing of the history.
 
     ``available`` are the metric names the history can supply. A rule that reads no such series,
     directly or through other rules, says nothing about history (a dead-man's switch, the
-    monitoring of Prometheus itself) and is listed in ``left_out``. Raises `RuleError` for rules
-    that depend on themselves.
+    monitoring of Prometheus itself) and is listed in ``left_out``; one that no alert depends on
+    need not be replayed, and is only with ``everything``. Raises `RuleError` for rules that
+    depend on themselves.
     """
     writers: dict[str, list[int]] = {}
     for index, rule in enumerate(rules):
@@ -127,7 +129,12 @@ def plan(rules: Sequence[Rule], available: frozenset[str]) -> Plan:
             missing = sorted(names - writers.keys() - available)
             what = f"reads only {', '.join(missing)}" if missing else "reads no series of history"
             left_out.append((rules[index], what))
-    kept = [index for index in order if index in useful]
+    needed: set[int] = set(order) if everything else set()
+    for index in reversed(order):
+        if rules[index].alerting or index in needed:
+            needed.add(index)
+            needed.update(reads[index])
+    kept = [index for index in order if index in useful & needed]
     position = {index: place for place, index in enumerate(kept)}
     return Plan(
         rules=[rules[index] for index in kept],
@@ -138,7 +145,8 @@ def plan(rules: Sequence[Rule], available: frozenset[str]) -> Plan:
         inputs=frozenset(
             selector.name for index in kept for selector in rules[index].selectors
         ) & available,
-        left_out=left_out,
+        left_out=[(rule, why) for rule, why in left_out if rule.alerting],
+        unread=[rules[index] for index in order if index in useful - needed],
     )  # fmt: skip
 
 

@@ -93,7 +93,7 @@ def run(options: Options, say: Say) -> Result:
         Score([], [], {}, 0.0),
     )  # fmt: skip
     with Engine(binary, engine=options.engine, span_seconds=span[1] - span[0]) as engine:
-        _write_series(engine, result, inventory, names, times, say)
+        _write_series(engine, result, inventory, names=names, times=times, say=say)
         clock.lap("fold and write")
         progress = _Progress(say)
         evaluated = evaluation.evaluate(engine, plan, times, progress)
@@ -134,6 +134,7 @@ def _write_series(
     engine: Engine,
     result: Result,
     inventory: Inventory,
+    *,
     names: Sequence[str],
     times: Times,
     say: Say,
