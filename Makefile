@@ -7,7 +7,7 @@ JSONNET := $(shell find mixin.libsonnet config.libsonnet rules dashboards alertm
              -name '*.libsonnet' -o -name '*.jsonnet' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: test-e2e-long replay-day help install tools fmt generate lint drift check-generated test test-compat test-integrations demo bench soak dist clean
+.PHONY: backtest test-e2e-long replay-day help install tools fmt generate lint drift check-generated test test-compat test-integrations demo bench soak dist clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,8 +80,14 @@ bench: $(STAMP) tools ## speed and size beside peers measured in the same run (t
 soak: $(STAMP) ## an hour of load, restarts, slow clients and garbage (SOAK_SECONDS=300 for less)
 	$(BIN)/python -m pytest -m soak -s tests/exporter
 
+SEEDS ?= evaluation
+backtest: $(STAMP) ## the rules and three baselines on simulated fleets (more than an hour)
+	@$(BIN)/python tests/tools.py ensure prometheus
+	$(BIN)/python -m tests.backtest.evaluate --seeds $(SEEDS) --dial \
+	  $(if $(filter evaluation,$(SEEDS)),--write)
+
 dist: $(STAMP) ## wheel and source distribution under dist/
 	$(BIN)/python -m hatchling build -d dist
 
 clean: ## remove everything that make created, the environment and tools included
-	rm -rf $(VENV) .tools .demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .tools .demo .backtest dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from collection_health.backtest import report, score, session
-from collection_health.backtest.engine import find_binary
+from collection_health.backtest.engine import EngineName
 from collection_health.inventory import Inventory
 from collection_health.inventory import load as load_inventory
 from tests.backtest import fleet
@@ -32,6 +32,7 @@ from tests.backtest.profiles import HEALING
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+PACK = "the pack"
 BASELINES = {
     "any failure": HERE / "rules_any_failure.yml",
     "3 in a row": HERE / "rules_three_in_a_row.yml",
@@ -79,7 +80,9 @@ def scenarios(seeds: Sequence[int]) -> list[Scenario]:
     ]
 
 
-def evaluate(scenario: Scenario, rules: Path, output: Path) -> dict[str, Any]:
+def evaluate(
+    scenario: Scenario, rules: Path, output: Path, engine: EngineName = "prometheus"
+) -> dict[str, Any]:
     """Replay one fleet through one rule set; the figures as JSON-ready data."""
     digest = hashlib.sha256(
         b"".join(p.read_bytes() for p in _rule_files(rules))
@@ -101,7 +104,7 @@ def evaluate(scenario: Scenario, rules: Path, output: Path) -> dict[str, Any]:
             incidents=directory / "incidents.csv",
             score_from=made.scored_from,
             step=60.0 if scenario.one_minute else 300.0,
-            binary=str(find_binary("prometheus")),
+            engine=engine,
         ),
         lambda text: print(f"    {text}", file=sys.stderr) if not text.startswith("  ") else None,
     )
@@ -337,27 +340,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=ROOT / ".backtest")
     parser.add_argument("--only", metavar="TEXT", default="", help="fleets whose name holds TEXT")
     parser.add_argument("--no-baselines", action="store_true")
+    parser.add_argument("--no-pack", action="store_true")
+    parser.add_argument("--engine", choices=["prometheus", "victoriametrics"], default="prometheus")
     parser.add_argument("--dial", action="store_true", help="the curve over the dial as well")
     parser.add_argument("--write", action="store_true", help="put the tables into README.md")
     args = parser.parse_args(arguments)
     seeds = fleet.EVALUATION_SEEDS if args.seeds == "evaluation" else fleet.DEVELOPMENT_SEEDS
     chosen = [s for s in scenarios(seeds) if args.only in s.name]
-    sets = {"the pack": args.rules, **({} if args.no_baselines else BASELINES)}
+    sets = {} if args.no_pack else {PACK: args.rules}
+    sets |= {} if args.no_baselines else BASELINES
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in sets}
     for scenario in chosen:
         for name, rules in sets.items():
             print(f"{scenario.name}: {name}", file=sys.stderr, flush=True)
-            results[name].append(evaluate(scenario, rules, args.output))
+            results[name].append(evaluate(scenario, rules, args.output, args.engine))
     sections = {
         "promises": overall_table(results),
         "kinds": kind_table(results),
-        "cadences": cadence_table(results["the pack"]),
     }
+    if PACK in results:
+        sections["cadences"] = cadence_table(results[PACK])
     if args.dial:
-        sections["dial"] = dial_table(_dial(seeds, args.output))
+        sections["dial"] = dial_table(_dial(seeds, args.output, args.engine))
     for title, lines in sections.items():
         print(f"\n{title}\n" + "\n".join(lines))
-    for item in results["the pack"]:
+    for item in results.get(PACK, []):
         for wrong in item["false"]:
             print(f"false {item['scenario']}: {wrong}")
         for detection in item["detections"]:
@@ -368,12 +375,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _dial(seeds: Sequence[int], output: Path) -> dict[float, list[dict[str, Any]]]:
+def _dial(
+    seeds: Sequence[int], output: Path, engine: EngineName
+) -> dict[float, list[dict[str, Any]]]:
     rows: dict[float, list[dict[str, Any]]] = {}
     for dial in DIAL:
         rules = generate_pack(output / f"dial-{dial:g}", {"falseAlertsPerCollectorWeek": dial})
         rows[dial] = [
-            evaluate(Scenario(seeds[0], flakes), rules, output)
+            evaluate(Scenario(seeds[0], flakes), rules, output, engine)
             for flakes in ("independent", "bursty")
         ]
     return rows
