@@ -92,6 +92,7 @@ TOOLS = {
         version_flag="-version",
     ),
     "strace": Tool(("strace",), ("strace",), "usr/bin/strace", version_flag="-V"),
+    "systemd-analyze": Tool(("systemd-analyze",), ("systemd",), "usr/bin/systemd-analyze", (252,)),
     "chromium": Tool(
         ("chromium", "chromium-browser", "google-chrome"),
         ("chromium",),

@@ -28,7 +28,8 @@ def storage_with(ledger: Path, directory: Path) -> Path:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_ledger_of_each_schema_is_committed(version: int) -> None:
     """The file holds a snapshot and events after it, so both ways of reading are tried."""
-    with closing(sqlite3.connect(f"file:{DATA / f'ledger-{version}.db'}?mode=ro", uri=True)) as db:
+    file = DATA / f"ledger-{version}.db"
+    with closing(sqlite3.connect(f"file:{file}?immutable=1", uri=True)) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (version,)
         (saved,) = db.execute("SELECT value FROM meta WHERE key = 'snapshot_position'").fetchone()
         assert db.execute("SELECT count(*) FROM states").fetchone()[0] > 0
