@@ -207,15 +207,15 @@ function(kit)
           description: 'How many collectors were in which state.',
           unit: 'short',
           width: 12,
-          queries: [
-            kit.query(q('count(%s)' % kit.teams('%s == %d' % [state, s[0]])), s[1])
-            for s in [[0, 'healthy'], [1, 'degraded'], [2, 'failing'], [3, 'no data']]
-          ],
+          queries: [kit.query(q('count_values("state", %s)' % kit.teams(state)), '{{state}}')],
           overrides: [
-            kit.byName('healthy', kit.color('green')),
-            kit.byName('degraded', kit.color('yellow')),
-            kit.byName('failing', kit.color('red')),
-            kit.byName('no data', kit.color('purple')),
+            kit.byName(s[0], kit.color(s[2]) + { displayName: s[1] })
+            for s in [
+              ['0', 'healthy', 'green'],
+              ['1', 'degraded', 'yellow'],
+              ['2', 'failing', 'red'],
+              ['3', 'no data', 'purple'],
+            ]
           ],
           noValue: 'No collector has reported yet: see the five-minute start in the README',
         }),
@@ -232,11 +232,12 @@ function(kit)
       kit.row('Risk and impact', [
         kit.timeseries({
           title: 'Risk and health of the fleet',
-          description: 'Health: the mean of all collectors, weighted by impact. Risk: how much of what the fleet is worth is endangered now. Both for all teams.',
+          description: 'Health: the mean of all collectors, weighted by impact. Risk: how much of what the fleet is worth is endangered now; above the dashed line it deserves attention. Both for all teams.',
           unit: 'percentunit',
           min: 0,
           max: 1,
           width: 8,
+          thresholds: kit.steps([[null, 'transparent'], [kit.config.fleet.riskShare, 'orange']]),
           queries: [
             kit.query(kit.rule('fleet:health:score'), 'health'),
             kit.query(kit.rule('fleet:risk:ratio'), 'risk'),

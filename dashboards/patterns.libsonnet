@@ -117,7 +117,7 @@ function(kit)
           decimals: 0,
           width: 14,
           queries: [kit.query(q('max by (%%(and)sdependency) (%s)' % kit.rule('dependency:failing:ratio')), '{{dependency}}')],
-          thresholds: kit.steps([[null, 'green'], [0.01, 'yellow'], [0.5, 'red']]),
+          thresholds: kit.steps([[null, 'green'], [0.01, 'yellow'], [kit.config.dependency.minShare, 'red']]),
           noValue: 'Declare depends_on in collectors.yml to see common causes',
         }),
         kit.stateTimeline({

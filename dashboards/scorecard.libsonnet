@@ -16,6 +16,9 @@ function(kit)
     ['interventions_saved_ratio', 'Interventions saved', 'Incidents of a week that ended without a person.', 'percentunit'],
     ['alert_relevance_ratio', 'Relevance of alerts', 'Alerts that people called relevant, among those with feedback.', 'percentunit'],
   ];
+  local kept(p) =
+    local target = kit.config.scorecard[p[0]];
+    kit.steps(if p[3] == 's' then [[null, 'green'], [target, 'red']] else [[null, 'red'], [target, 'green']]);
   local lowerIsBetter = 'promise="recovery_time_seconds"';
 
   kit.new({
@@ -39,7 +42,8 @@ function(kit)
             kit.instant(q('max(%s)' % target(p[0])), 'target'),
             kit.instant(q('max(%s)' % value(p[0], ' offset 1w')), 'a week ago'),
           ],
-          options: { colorMode: 'none' },
+          thresholds: kept(p),
+          options: { colorMode: 'value' },
           noValue: notYet,
         })
         for p in promises

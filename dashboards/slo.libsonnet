@@ -110,10 +110,10 @@ function(kit)
         }),
         kit.timeseries({
           title: 'Fastest burn',
-          description: 'The ten fastest burn rates over one day. Above 1 the promise breaks before the period ends.',
+          description: 'The ten fastest burn rates over one day. Above 1 the promise breaks before the period ends; at the red line it is news.',
           unit: 'short',
           queries: [kit.query(q('topk(10, %s)' % kit.teams(burn('1d') + ' > 0')), '{{collector}} {{sli}}')],
-          thresholds: kit.steps([[null, 'green'], [1, 'orange']]),
+          thresholds: kit.steps([[null, 'green'], [1, 'orange'], [config.slo.burn['1d'], 'red']]),
           links: kit.seriesToCollector,
           noValue: 'Nothing burned a budget in this time range',
         }),

@@ -92,7 +92,8 @@
 
   stat(spec):: panel(
     'stat',
-    { width: 4, height: 4, thresholds: $.steps([[null, 'text']]) } + spec,
+    // The trend behind the number needs few points, and every point costs the whole query.
+    { width: 4, height: 4, maxDataPoints: 60, thresholds: $.steps([[null, 'text']]) } + spec,
     { color: { mode: 'thresholds' } },
     {
       reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
@@ -105,9 +106,10 @@
     },
   ),
 
+  // As many points as a person can tell apart: one a minute in six hours.
   timeseries(spec):: panel(
     'timeseries',
-    spec,
+    { maxDataPoints: 360 } + spec,
     {
       color: { mode: 'palette-classic' },
       custom: {

@@ -1,8 +1,8 @@
 """How long the queries of every panel take at a thousand collectors (part of `make bench`).
 
 The small fleet of tests/dashboards/dataset.py, with everything the rules concluded of it, is copied
-until there are enough collectors; then each query runs as Grafana sends it for a screen of 1,000
-points, over the dashboard's own time range. Times are set beside one reference query of the same
+until there are enough collectors; then each query runs as Grafana sends it to a screen of 1,920
+pixels, over the dashboard's own time range. Times are set beside one reference query of the same
 run, so that they can be compared between machines:
 
     python -m tests.bench.dashboards [--collectors 1000] [--suite trixie] [--days 8]
@@ -14,7 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -33,11 +33,15 @@ from tests.dashboards.support import (
 )
 from tests.tools import tool
 
-POINTS = 1000
 REPEATS = 3
 LIMIT_MS = 500
 REFERENCE = "sum(collector:health:state)"  # over six hours: the simplest fleet-wide graph
 COPIED = ("collector", "dependency", "root_cause")  # labels that tell one copy from another
+# Grafana rounds the step: (below these seconds, it becomes this).
+STEPS = (
+    (17.5, 15), (25, 20), (45, 30), (90, 60), (210, 120), (450, 300), (750, 600), (1050, 900),
+    (1500, 1200), (2700, 1800), (5400, 3600), (9000, 7200), (float("inf"), 10_800),
+)  # fmt: skip
 COLLECTORS = 14  # of the data set
 
 
@@ -46,8 +50,9 @@ def _range_seconds(dashboard: Json) -> int:
     return int(number) * {"h": 3600, "d": 86_400}[unit]
 
 
-def _variables(seconds: int) -> dict[str, str]:
-    step = max(15, seconds // POINTS)
+def _variables(query: Query, seconds: int) -> dict[str, str]:
+    rounded = next(step for below, step in STEPS if seconds / query.points < below)
+    step = max(rounded, {"15s": 15, "1m": 60, "5m": 300}[query.interval])
     return {
         "__range": f"{seconds}s",
         "__range_s": str(seconds),
@@ -66,7 +71,7 @@ def _wanted() -> dict[str, int]:
     for dashboard in evaluate().values():
         seconds = _range_seconds(dashboard)
         for query in queries(dashboard):
-            expr = promql(query, _variables(seconds))
+            expr = promql(query, _variables(query, seconds))
             rule = ruleset.Rule("", alerting=False, expr=expr, group="", interval=None, where="")
             for selector in rule.selectors:
                 wanted[selector.name] = max(seconds, wanted.get(selector.name, 0))
@@ -97,19 +102,20 @@ def fill(engine: Engine, small: Engine, copies: int, days: float) -> int:
     return samples
 
 
-def _run(engine: Engine, query: Query, variables: Mapping[str, str]) -> float:
+def _run(engine: Engine, query: Query, seconds: int) -> float:
     """Milliseconds of one query as Grafana sends it."""
+    variables = _variables(query, seconds)
     end = int(dataset.END * 1000)
     step = int(variables["__interval"][:-1]) * 1000
-    start = end if query.instant else end - int(variables["__range_s"]) * 1000
+    start = end if query.instant else end - seconds * 1000
     expr = promql(query, variables)
     begun = time.perf_counter()
     engine.query_range(expr, start, end, step)
     return (time.perf_counter() - begun) * 1000
 
 
-def _measure(engine: Engine, query: Query, variables: Mapping[str, str]) -> float:
-    return statistics.median(_run(engine, query, variables) for _ in range(REPEATS))
+def _measure(engine: Engine, query: Query, seconds: int) -> float:
+    return statistics.median(_run(engine, query, seconds) for _ in range(REPEATS))
 
 
 def main() -> int:
@@ -137,15 +143,14 @@ def main() -> int:
 
 def report(engine: Engine) -> int:
     """Print a Markdown table of dashboards, then every query beyond the limit."""
-    six_hours = _variables(6 * 3600)
-    reference = _measure(engine, Query("", "", REFERENCE, instant=False), six_hours)
+    reference = _measure(engine, Query("", "", REFERENCE, instant=False, points=360), 6 * 3600)
     print(f"\nreference `{REFERENCE}` over 6 h: {reference:.0f} ms\n")
     print("| dashboard | queries | median ms | slowest ms | slowest / reference | slowest panel |")
     print("|---|---|---|---|---|---|")
     beyond: list[str] = []
     for dashboard in evaluate().values():
-        variables = _variables(_range_seconds(dashboard))
-        timed = [(_measure(engine, query, variables), query) for query in queries(dashboard)]
+        seconds = _range_seconds(dashboard)
+        timed = [(_measure(engine, query, seconds), query) for query in queries(dashboard)]
         slowest, where = max(timed, key=lambda item: item[0])
         middle = statistics.median(milliseconds for milliseconds, _ in timed)
         title = dashboard["title"].removeprefix("Collection Health / ")

@@ -36,6 +36,8 @@ class Query:
     instant: bool
     panel_type: str = ""
     ref: str = "A"
+    points: int = 1000  # how many Grafana asks for on a screen 1,920 pixels wide
+    interval: str = "15s"  # the shortest step
 
     def __str__(self) -> str:
         """Where the query stands: the id of its test."""
@@ -78,6 +80,8 @@ def queries(dashboard: Json) -> Iterator[Query]:
                 target["instant"],
                 panel["type"],
                 target["refId"],
+                panel.get("maxDataPoints", panel["gridPos"]["w"] * 1920 // 24),
+                panel.get("interval", "15s"),
             )
     for variable in dashboard["templating"]["list"]:
         if variable["type"] == "query":
