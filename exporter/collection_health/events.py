@@ -8,7 +8,7 @@ from the exporter itself. The ``event`` tag tells them apart in the ledger.
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -159,6 +159,15 @@ class Registered(Struct, gc=False, tag_field="event", tag="registered"):
     at: float
 
 
+class Forgotten(Struct, gc=False, tag_field="event", tag="forgotten"):
+    """A collector is no longer of interest: it retired, or was never more than a typing error."""
+
+    collector: str
+    at: float
+    actor: str = ""
+    reason: str = ""
+
+
 class BreakGlass(Struct, gc=False, tag_field="event", tag="break_glass"):
     """A person stopped (or forced) all automatic recovery at once, or ended that."""
 
@@ -170,8 +179,24 @@ class BreakGlass(Struct, gc=False, tag_field="event", tag="break_glass"):
     reason: str = ""
 
 
+RecoveryPhase = Literal[
+    "queued", "proposed", "approved", "held", "started", "finished",
+    "verified", "exhausted", "skipped", "cancelled", "prevented",
+    "circuit_open", "manual",
+]  # fmt: skip
+RecoveryResult = Literal[
+    "recovered", "ineffective", "failed", "timed_out", "not_verified", "skipped",
+    "succeeded", "unknown",
+]  # fmt: skip
+
+
 class Recovery(Struct, gc=False, tag_field="event", tag="recovery"):
-    """One step of an automated recovery changed its phase."""
+    """A recovery changed its phase: the audit trail and, folded, what is known of it.
+
+    ``collector`` is a dependency's name when ``kind`` says so; ``cause`` is the alert (or what
+    a person said) that began it; ``until`` is when an approval or an open circuit breaker
+    expires; ``step`` and ``attempt`` count from 1.
+    """
 
     id: str
     collector: str
@@ -179,11 +204,15 @@ class Recovery(Struct, gc=False, tag_field="event", tag="recovery"):
     step: int
     attempt: int
     action: str
-    phase: str
+    phase: RecoveryPhase
     at: float
-    result: str | None = None
+    result: RecoveryResult | None = None
     output: str | None = None
     actor: str = ""
+    kind: Literal["collector", "dependency"] = "collector"
+    trigger: Literal["alert", "prediction", "manual"] = "alert"
+    cause: str = ""
+    until: float | None = None
 
 
 class Feedback(Struct, gc=False, tag_field="event", tag="feedback"):
@@ -198,7 +227,7 @@ class Feedback(Struct, gc=False, tag_field="event", tag="feedback"):
     comment: str = ""
 
 
-Event = Outcome | ProbeResult | Control | Registered | BreakGlass | Recovery | Feedback
+Event = Outcome | ProbeResult | Control | Registered | Forgotten | BreakGlass | Recovery | Feedback
 
 
 def valid_name(name: str) -> bool:
@@ -226,12 +255,20 @@ _SECRETS = re.compile(
 
 def redact(text: str) -> str:
     """``text`` with what looks like a credential replaced by ``[redacted]``, cut to MAX_TEXT."""
+    return _hide_secrets(text[: MAX_TEXT * 4])[:MAX_TEXT]
 
+
+def redact_end(text: str) -> str:
+    """As `redact`, but the last MAX_TEXT characters: where a program says what went wrong."""
+    return _hide_secrets(text[-MAX_TEXT * 4 :])[-MAX_TEXT:]
+
+
+def _hide_secrets(text: str) -> str:
     def replacement(match: re.Match[str]) -> str:
         kept = match["scheme"] or match["bearer"] or match["key"] or ""
         return f"{kept}[redacted]"
 
-    return _SECRETS.sub(replacement, text[: MAX_TEXT * 4])[:MAX_TEXT]
+    return _SECRETS.sub(replacement, text)
 
 
 def prepare(outcome: Outcome, now: float, retention: float) -> str | None:

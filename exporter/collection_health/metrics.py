@@ -21,9 +21,11 @@ from collection_health.state import (
     DURATION_BUCKETS,
     PARTIAL,
     RECORD_KINDS,
+    RECOVERY_UNDER_WAY,
     SLIS,
     STREAKS,
     CollectorState,
+    RecoveryState,
 )
 from collection_health.timing import Timing, timing
 
@@ -217,19 +219,35 @@ def _with_recovery(get: Callable[[CollectorState], float]) -> Callable[[Context]
     return lambda c: get(c.state) if c.config.recovery is not None else None
 
 
+_NO_RECOVERY = RecoveryState()
+
+
 def _recovery_attempts(c: Context) -> Samples:
-    if c.config.recovery is None:
+    config = c.config.recovery
+    if config is None:
         return ()
-    actions = {step.action for step in c.config.recovery.steps} | set(c.state.recovery_attempts)
-    counts = c.state.recovery_attempts
+    counts = (c.state.recoveries or _NO_RECOVERY).attempts
+    actions = {step.action for step in (*config.steps, *config.on_prediction)} | set(counts)
     return [("_total", (("action", name),), counts.get(name, 0)) for name in sorted(actions)]
 
 
 def _recovery_results(c: Context) -> Samples:
     if c.config.recovery is None:
         return ()
-    counts = c.state.recovery_results
+    counts = (c.state.recoveries or _NO_RECOVERY).results
     return [("_total", labels, counts.get(r, 0)) for r, labels in _RESULT_LABELS.items()]
+
+
+def _recovering(state: CollectorState) -> float:
+    record = state.recoveries.current if state.recoveries is not None else None
+    return float(record is not None and record.phase in RECOVERY_UNDER_WAY)
+
+
+def _circuit_open(c: Context) -> Samples:
+    if c.config.recovery is None:
+        return ()
+    state = c.state.recoveries or _NO_RECOVERY
+    return (("", (), float(state.circuit_open_until > c.now)),)
 
 
 def _seen(value: float) -> float | None:
@@ -337,11 +355,11 @@ FAMILIES: tuple[Family, ...] = (
     _gauge("credential_expiry_timestamp_seconds", "When the credential expires.",
            lambda c: _seen(c.state.credential_expires_at)),
     _gauge("recovery_in_progress", "1 while a recovery runs or is verified.",
-           _with_recovery(lambda s: float(s.recovery in ("queued", "started", "finished")))),
+           _with_recovery(_recovering)),
     _gauge("recovery_exhausted", "1 when automation has nothing left to try.",
            _with_recovery(lambda s: float(s.recovery_exhausted))),
     Family("collection_recovery_circuit_open", "gauge", "1 while the breaker holds recovery.",
-           lambda c: _one(_with_recovery(lambda s: float(s.circuit_open_until > c.now))(c))),
+           _circuit_open),
 )  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """What is known of one collector: the value the fold carries from event to event."""
 
+from typing import Literal
+
 from msgspec import Struct, field
 
 SLIS = ("availability", "latency", "freshness", "quality", "volume")
@@ -10,6 +12,10 @@ DURATION_BUCKETS = (1.0, 10.0, 60.0, 600.0, 3600.0)
 WINDOW = 100  # runs that are remembered; the longest window
 STREAKS = (1, 2, 3, 8)  # lengths at which a streak of bad runs is counted
 STARTS = 24  # run times kept for inferring an interval
+
+# Phases of a recovery: at work (escalation waits for it), and over.
+RECOVERY_UNDER_WAY = ("queued", "approved", "started", "finished")
+RECOVERY_OVER = ("verified", "exhausted", "skipped", "cancelled", "prevented")
 
 GOOD, BAD, PARTIAL = 0, 1, 2  # codes in `CollectorState.outcomes`
 
@@ -31,6 +37,51 @@ class ProbeState(Struct, gc=False):
     duration_seconds: float
     message: str | None = None
     expires_at: float | None = None
+
+
+class Try(Struct, gc=False):
+    """One attempt of one step of a recovery; ``result`` None: not known to have ended."""
+
+    step: int
+    attempt: int
+    action: str
+    at: float
+    ended: float | None = None
+    result: str | None = None
+    output: str | None = None
+
+
+class RecoveryRecord(Struct):
+    """One recovery: what it is about, where it stands and what was tried."""
+
+    id: str
+    incident: float  # first bad run
+    trigger: Literal["alert", "prediction", "manual"]
+    actor: str
+    queued_at: float
+    cause: str = ""  # the alert, or what the person said
+    phase: str = ""
+    at: float = 0.0  # when the phase began
+    until: float | None = None  # an approval's expiry
+    result: str | None = None
+    output: str = ""  # why it is held, was skipped, ended
+    approved: bool = False
+    open: bool = True  # no good run since it was queued
+    bad_runs: int = 0  # since the newest attempt began: 2 each, 1 if it may have begun before
+    tries: list[Try] = field(default_factory=list)
+
+
+class RecoveryState(Struct):
+    """The recoveries of one collector or dependency and what limits the next one."""
+
+    current: RecoveryRecord | None = None
+    earlier: list[RecoveryRecord] = field(default_factory=list)  # newest last
+    starts: list[float] = field(default_factory=list)  # attempts of the last day
+    fruitless: int = 0  # recoveries in a row that brought no good data
+    circuit_open_until: float = 0.0
+    prevented: dict[str, float] = field(default_factory=dict)  # prediction -> last acted on
+    attempts: dict[str, int] = field(default_factory=dict)  # by action
+    results: dict[str, int] = field(default_factory=dict)  # by result
 
 
 class CollectorState(Struct):
@@ -59,8 +110,6 @@ class CollectorState(Struct):
     incidents: dict[str, int] = field(default_factory=dict)  # by ended_by
     incident_seconds: float = 0.0
     manual_interventions: int = 0
-    recovery_attempts: dict[str, int] = field(default_factory=dict)  # by action
-    recovery_results: dict[str, int] = field(default_factory=dict)  # by result
     duration_buckets: list[int] = field(
         default_factory=lambda: [0] * (len(DURATION_BUCKETS) + 1)
     )  # not cumulative
@@ -103,10 +152,9 @@ class CollectorState(Struct):
     quota_resets_at: float = 0.0
     credential_expires_at: float = 0.0
     intervened: bool = False  # a person acted on the open incident
-    recovery: str = ""  # phase of the newest recovery of the open incident
     recovery_acted: bool = False  # an automatic step finished during the open incident
     recovery_exhausted: bool = False
-    circuit_open_until: float = 0.0
+    recoveries: RecoveryState | None = None
 
 
 class FleetState(Struct):
@@ -116,3 +164,4 @@ class FleetState(Struct):
     feedback: dict[str, int] = field(default_factory=dict)  # "alertname verdict" -> count
     dependency_probes: dict[str, dict[str, ProbeState]] = field(default_factory=dict)
     break_glass: dict[str, ControlState] = field(default_factory=dict)  # by mode
+    recoveries: dict[str, RecoveryState] = field(default_factory=dict)  # by dependency
