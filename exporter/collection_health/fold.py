@@ -13,6 +13,7 @@ from collection_health.events import (
     Error,
     Event,
     Feedback,
+    Forgotten,
     Outcome,
     ProbeResult,
     Quality,
@@ -90,7 +91,7 @@ def apply_fleet(fleet: FleetState, event: Event, position: int) -> None:
 
 def collector_of(event: Event) -> str | None:
     """The collector whose state ``event`` changes; None for the fleet's."""
-    if isinstance(event, Outcome | Control | Registered):
+    if isinstance(event, Outcome | Control | Registered | Forgotten):
         return event.collector
     if isinstance(event, Recovery) and event.kind == "collector":
         return event.collector

@@ -6,7 +6,8 @@ The schema:
 
 - ``events(position, received_at, count, body)``: a group of events, `encode_events` form;
 - ``states(name, position, body)``: snapshots of the fold, so that a start reads the tail only;
-- ``meta(key, value)``: ``snapshot_position``, up to which all states are saved.
+- ``meta(key, value)``: ``snapshot_position``, up to which all states are saved;
+- ``marks``: where the rare events are (marks.py).
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from pathlib import Path
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from collection_health import marks
 from collection_health.events import Event, decode_events, encode_events
 
 log = logging.getLogger(__name__)
@@ -81,7 +83,9 @@ class Ledger:
         self._max_queue = max_queue
         self._group = _Group()
         self._queued = 0  # events accepted and not yet committed
-        self._wake: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._wake: queue.SimpleQueue[tuple[Job, Callable[[], None] | None] | None] = (
+            queue.SimpleQueue()
+        )
         self._lock = threading.Lock()
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -134,7 +138,7 @@ class Ledger:
         try:
             self._refuse_newer()
             connection = self._connect()
-            connection.executescript(_SCHEMA)
+            connection.executescript(_SCHEMA + marks.SCHEMA)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             row = connection.execute("SELECT max(position) FROM events").fetchone()
             self.position = max(row[0] or 0, self._meta(connection, "snapshot_position"))
@@ -251,9 +255,12 @@ class Ledger:
             self._wake.put(None)
         await waiter
 
-    def run_in_writer(self, job: Job) -> None:
-        """Let the writer thread run ``job`` in a transaction of its own (snapshots, pruning)."""
-        self._wake.put(job)
+    def run_in_writer(self, job: Job, done: Callable[[], None] | None = None) -> None:
+        """Let the writer thread run ``job`` in a transaction of its own (snapshots, pruning).
+
+        ``done`` is called on the loop once it is committed; not when it failed.
+        """
+        self._wake.put((job, done))
 
     def close(self) -> None:
         """Commit what waits, then stop the writer and release the file."""
@@ -271,12 +278,12 @@ class Ledger:
         connection = self._connect()
         while True:
             try:
-                job = self._wake.get(timeout=None if self.writable else 1.0)
+                work = self._wake.get(timeout=None if self.writable else 1.0)
             except queue.Empty:
                 self._probe(connection)
                 continue
-            if job is not None:
-                self._run_job(connection, job)
+            if work is not None:
+                self._run_job(connection, *work)
             self._commit_group(connection)
             if self._closing and self._wake.empty():
                 break
@@ -314,6 +321,7 @@ class Ledger:
                 "INSERT INTO events VALUES (?, ?, ?, ?)",
                 (position, now, len(part), encode_events(part)),
             )
+            marks.write(connection, position, part)
         connection.execute("COMMIT")
         self.position = position
         return position
@@ -343,13 +351,18 @@ class Ledger:
         self.writable = False
         self._failures.inc()
 
-    def _run_job(self, connection: sqlite3.Connection, job: Job) -> None:
+    def _run_job(
+        self, connection: sqlite3.Connection, job: Job, done: Callable[[], None] | None
+    ) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
             job(connection)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._failed(connection, error)
+        else:
+            if done is not None and self._loop is not None:
+                self._loop.call_soon_threadsafe(done)
 
     def _probe(self, connection: sqlite3.Connection) -> None:
         """While unwritable: try a page-sized write, so that recovery needs no traffic."""
@@ -370,41 +383,3 @@ class Ledger:
 def open_reader(path: Path) -> sqlite3.Connection:
     """A read-only connection to a ledger file, also while an exporter writes it."""
     return sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
-
-
-def save_states(states: list[tuple[str, int, bytes]], position: int) -> Job:
-    """A job that saves snapshots and notes that all states up to ``position`` are saved."""
-
-    def job(connection: sqlite3.Connection) -> None:
-        connection.executemany("INSERT OR REPLACE INTO states VALUES (?, ?, ?)", states)
-        connection.execute(
-            "INSERT OR REPLACE INTO meta VALUES ('snapshot_position', ?)", (position,)
-        )
-
-    return job
-
-
-def prune(oldest: float, max_bytes: int) -> Job:
-    """A job that deletes outcomes received before ``oldest`` (Unix seconds) and, beyond
-    ``max_bytes``, the oldest tenth; never what no snapshot holds yet. Freed pages are reused."""
-
-    def job(connection: sqlite3.Connection) -> None:
-        row = connection.execute(
-            "SELECT value FROM meta WHERE key = 'snapshot_position'"
-        ).fetchone()
-        saved = row[0] if row else 0
-        connection.execute(
-            "DELETE FROM events WHERE position <= ? AND received_at < ?", (saved, oldest)
-        )
-        pages, free, size = (
-            connection.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("page_count", "freelist_count", "page_size")
-        )
-        if max_bytes and (pages - free) * size > max_bytes:
-            first, last = connection.execute(
-                "SELECT min(position), max(position) FROM events"
-            ).fetchone()
-            cut = min(saved, first + (last - first) // 10)
-            connection.execute("DELETE FROM events WHERE position <= ?", (cut,))
-
-    return job

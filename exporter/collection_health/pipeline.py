@@ -12,10 +12,11 @@ from pathlib import Path
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from collection_health import fold, ledger, metrics
+from collection_health import fold, jobs, metrics
 from collection_health.events import (
     NAME_PATTERN,
     Event,
+    Forgotten,
     Outcome,
     Registered,
     clean_name,
@@ -26,6 +27,7 @@ from collection_health.exposition import Exposition
 from collection_health.fleet import FleetMetrics
 from collection_health.inventory import CollectorConfig, Inventory
 from collection_health.ledger import Ledger, Overloaded, StorageUnavailable
+from collection_health.repeats import Repeats, key_of
 from collection_health.state import CollectorState, FleetState
 from collection_health.timers import Timers, due
 from collection_health.timing import timing
@@ -52,6 +54,7 @@ class Pipeline:
         retention: float = 400 * 86400.0,
         max_bytes: int = 0,
         max_collectors: int = 10_000,
+        forget_after: float = 30 * 86400.0,
         dedup_window: int = 500_000,
         settle: float = SETTLE_SECONDS,
     ) -> None:
@@ -60,6 +63,7 @@ class Pipeline:
         self.retention = retention
         self.max_bytes = max_bytes
         self.max_collectors = max_collectors
+        self.forget_after = forget_after
         self.collectors: dict[str, CollectorState] = {}
         self.fleet = FleetState()
         self.registry = CollectorRegistry()
@@ -71,11 +75,11 @@ class Pipeline:
         self._subscribers: list[Callable[[Event], None]] = []
         self._stale: set[str] = set()  # to be rendered before the next scrape
         self._unsaved: set[str] = set()  # changed since their snapshot
+        self._saving: set[str] = set()  # in a snapshot not yet known to be on disk
         self._folded = 0  # events since the last snapshot
         self._position = 0  # of the newest folded group
-        self._recent: set[int] = set()
-        self._older: set[int] = set()
-        self._dedup_window = dedup_window // 2
+        self._dedup_window = dedup_window
+        self._repeats = Repeats(dedup_window)
         self._newcomers: set[str] = set()
         self._settle = settle
         self._settled_at = 0.0
@@ -137,9 +141,8 @@ class Pipeline:
         self._position = position
         for tail_position, events in self.ledger.tail(position):
             self._fold(events, tail_position)
-        half = self._dedup_window
-        for events in self.ledger.newest(half):
-            self._recent.update(key for event in events if (key := _key(event)) is not None)
+        for events in self.ledger.newest(self._dedup_window // 2):
+            self._repeats.update(events)
         self._stale.update(self.collectors)
 
     async def reload(self, inventory: Inventory) -> None:
@@ -199,7 +202,7 @@ class Pipeline:
         repeated: list[int] = []
         rejected = 0
         now = self.clock()
-        known, recent, older = self.collectors, self._recent, self._older
+        known, repeats = self.collectors, self._repeats
         for index, event in enumerate(events):
             if isinstance(event, str):
                 results[index] = event
@@ -216,12 +219,12 @@ class Pipeline:
                     rejected += 1
                     continue
                 event.source = protocol
-                key = _key(event)
+                key = key_of(event)
                 if key is not None:
-                    if key in recent or key in older:
+                    if key in repeats:
                         repeated.append(key)
                         continue
-                    recent.add(key)
+                    repeats.add(key)
                     keys.append(key)
             accepted.append(event)
         try:
@@ -239,15 +242,13 @@ class Pipeline:
         try:
             await self.ledger.record(accepted)
         except (StorageUnavailable, Overloaded):
-            self._recent.difference_update(keys)
-            self._older.difference_update(keys)
+            self._repeats.forget(keys)
             self._newcomers.clear()
             raise
         for key in repeated:  # its first copy may have been in a commit that failed meanwhile
-            if key not in self._recent and key not in self._older:
+            if key not in self._repeats:
                 raise StorageUnavailable("an earlier copy of the event could not be recorded")
-        if len(self._recent) > self._dedup_window:
-            self._older, self._recent = self._recent, set()
+        self._repeats.rotate()
 
     def _admit(self, name: str) -> str | None:
         """Whether a collector without a state may have one."""
@@ -290,6 +291,9 @@ class Pipeline:
                 fold.apply_fleet(self.fleet, event, position)
                 unsaved.add(_FLEET)
                 continue
+            if isinstance(event, Forgotten):
+                self._forget(name)
+                continue
             state = states.get(name)
             if state is None:
                 state = states[name] = CollectorState(name)
@@ -309,6 +313,12 @@ class Pipeline:
             self.timers.watch(state, config)
         self._folded += len(events)
         self._position = position
+
+    def _forget(self, name: str) -> None:
+        """Drop a collector; should it report again, it starts anew."""
+        if self.collectors.pop(name, None) is not None:
+            self.exposition.remove(name)
+            self._unsaved.add(name)
 
     def refresh(self) -> None:
         """Render again what changed since the last scrape."""
@@ -363,11 +373,11 @@ class Pipeline:
         new: list[Event] = []
         keys: list[int] = []
         for event in events:
-            key = _key(event)
+            key = key_of(event)
             if key is not None:
-                if key in self._recent or key in self._older:
+                if key in self._repeats:
                     continue
-                self._recent.add(key)
+                self._repeats.add(key)
                 keys.append(key)
             new.append(event)
         if new:
@@ -381,34 +391,43 @@ class Pipeline:
             elapsed = time.monotonic() - saved
             if self._folded >= SNAPSHOT_EVENTS or (self._folded and elapsed > SNAPSHOT_SECONDS):
                 self.save_snapshot()
-                self.ledger.run_in_writer(
-                    ledger.prune(self.clock() - self.retention, self.max_bytes)
-                )
+                await self._forget_silent()
+                self.ledger.run_in_writer(jobs.prune(self.clock() - self.retention, self.max_bytes))
                 saved = time.monotonic()
+
+    async def _forget_silent(self) -> None:
+        """Collectors that only reported by themselves and stopped long ago leave the fleet."""
+        oldest = self.clock() - self.forget_after
+        silent: list[Event] = [
+            Forgotten(name, self.clock(), "exporter", "silent")
+            for name, state in self.collectors.items()
+            if name not in self.inventory.registered
+            and max(state.last_run, state.last_started, state.first_seen) < oldest
+        ]
+        if silent:
+            try:
+                await self.submit_own(silent)
+            except (StorageUnavailable, Overloaded) as error:
+                log.warning("silent collectors stay for now: %s", error)
 
     def save_snapshot(self) -> None:
         """Hand the changed states to the writer; positions let a restart skip what they hold."""
         position = self._position
-        unsaved, self._unsaved, self._folded = self._unsaved, set(), 0
+        # What an earlier snapshot did not confirm goes along: its position must not be passed by.
+        names = self._saving = self._saving | self._unsaved
+        self._unsaved, self._folded = set(), 0
         encoder = msgspec.msgpack.Encoder()
         rows: list[tuple[str, int, bytes]] = []
-        for name in unsaved:
+        gone: list[str] = []
+        for name in names:
             state = self.fleet if name == _FLEET else self.collectors.get(name)
-            if state is not None:
+            if state is None:
+                gone.append(name)
+            else:
                 rows.append((name, state.position, encoder.encode(state)))
-        self.ledger.run_in_writer(ledger.save_states(rows, position))
 
+        def saved() -> None:
+            if self._saving is names:
+                self._saving = set()
 
-def _key(event: Event) -> int | None:
-    """The idempotency key of an event as a keyed 64-bit hash, or None when it has none.
-
-    Python's string hash is SipHash with a key of this process: not to be forged, and two of
-    the last million keys collide with a probability below 1e-7.
-    """
-    if not isinstance(event, Outcome):
-        return None
-    if event.event_id is not None:
-        return hash((event.collector, event.event_id))
-    if event.run_id is not None:
-        return hash((event.collector, event.run_id, event.attempt, event.outcome))
-    return None
+        self.ledger.run_in_writer(jobs.save_states(rows, gone, position), saved)

@@ -44,7 +44,9 @@ PLUGINS = {
     "openlineage": "collection_health.receivers.openlineage",
     "pushgateway": "collection_health.receivers.pushgateway",
     "pressure": "collection_health.pressure",
+    "prometheus": "collection_health.prometheus",
     "probes": "collection_health.probes.plugin",
+    "recovery": "collection_health.recovery.plugin",
     "api": "collection_health.api",
 }
 
@@ -263,6 +265,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="prune the oldest outcomes beyond this size (default: no limit)")  # fmt: skip
     add("--collectors.max", dest="max_collectors", type=int, default=10_000, metavar="N",
         help="cap on auto-discovered collectors (default %(default)s)")  # fmt: skip
+    add("--collectors.forget-after", dest="forget_after", type=parse_duration, default="30d",
+        metavar="DURATION", help="drop collectors that the inventory lacks once they were "
+        "silent for so long (default %(default)s)")  # fmt: skip
     add("--timers.settle", dest="settle", type=parse_duration, default="60s", metavar="DURATION",
         help="after a start, wait this long for late reports before judging missed runs "
         "(default %(default)s)")  # fmt: skip
@@ -317,6 +322,7 @@ async def serve(args: argparse.Namespace, inventory: Inventory) -> int:
         retention=float(args.retention),
         max_bytes=args.max_bytes,
         max_collectors=args.max_collectors,
+        forget_after=float(args.forget_after),
         settle=float(args.settle),
     )
     Gauge(
