@@ -29,16 +29,14 @@ from collection_health.inventory import CollectorConfig, Inventory
 from collection_health.ledger import Ledger, Overloaded, StorageUnavailable
 from collection_health.repeats import Repeats, key_of
 from collection_health.state import CollectorState, FleetState
-from collection_health.timers import Timers, due
+from collection_health.timers import Timers
 from collection_health.timing import timing
+from collection_health.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
 __all__ = ["Overloaded", "Pipeline", "StorageUnavailable"]
 
-SNAPSHOT_SECONDS = 60.0
-SNAPSHOT_EVENTS = 100_000
-SETTLE_SECONDS = 60.0  # after a start or a clock step: let what was spooled arrive first
 _FLEET = ""  # the fleet's name among the saved states; no collector can have it
 
 
@@ -56,14 +54,13 @@ class Pipeline:
         max_collectors: int = 10_000,
         forget_after: float = 30 * 86400.0,
         dedup_window: int = 500_000,
-        settle: float = SETTLE_SECONDS,
+        settle: float = 60.0,
     ) -> None:
         self.inventory = inventory or Inventory()
         self.clock = clock
         self.retention = retention
         self.max_bytes = max_bytes
         self.max_collectors = max_collectors
-        self.forget_after = forget_after
         self.collectors: dict[str, CollectorState] = {}
         self.fleet = FleetState()
         self.registry = CollectorRegistry()
@@ -76,15 +73,12 @@ class Pipeline:
         self._stale: set[str] = set()  # to be rendered before the next scrape
         self._unsaved: set[str] = set()  # changed since their snapshot
         self._saving: set[str] = set()  # in a snapshot not yet known to be on disk
-        self._folded = 0  # events since the last snapshot
+        self.unsaved_events = 0  # since the last snapshot
         self._position = 0  # of the newest folded group
         self._dedup_window = dedup_window
         self._repeats = Repeats(dedup_window)
         self._newcomers: set[str] = set()
-        self._settle = settle
-        self._settled_at = 0.0
-        self._skew: float | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self.upkeep = Upkeep(self, settle, forget_after)
         self._self_metrics()
 
     def _self_metrics(self) -> None:
@@ -114,19 +108,13 @@ class Pipeline:
         await asyncio.to_thread(self._restore)
         self.ledger.start(asyncio.get_running_loop(), self._committed)
         await self._register()
-        self._settled_at = self.clock() + self._settle
-        self._tasks = [
-            asyncio.create_task(self._tick_forever(), name="timers"),
-            asyncio.create_task(self._maintain_forever(), name="snapshots"),
-        ]
+        self.upkeep.start()
         self.ready = True
 
     async def stop(self) -> None:
         """Save a snapshot, commit what waits and release the ledger."""
         self.ready = False
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.upkeep.stop()
         self.save_snapshot()
         await asyncio.to_thread(self.ledger.close)
 
@@ -311,7 +299,7 @@ class Pipeline:
             else:
                 fold.apply(state, event, config, position)
             self.timers.watch(state, config)
-        self._folded += len(events)
+        self.unsaved_events += len(events)
         self._position = position
 
     def _forget(self, name: str) -> None:
@@ -336,38 +324,6 @@ class Pipeline:
             config = self.config(name)
             yield metrics.Context(state, config, timing(state, config), now)
 
-    # --- the clock ------------------------------------------------------------------------------
-
-    async def _tick_forever(self) -> None:
-        while True:
-            await asyncio.sleep(0.5)
-            try:
-                await self.tick()
-            except (StorageUnavailable, Overloaded) as error:
-                log.warning("missed runs are not recorded yet: %s", error)
-
-    async def tick(self) -> None:
-        """Write the events that only the clock can tell (see timers.py)."""
-        now = self.clock()
-        skew = now - time.monotonic()
-        if self._skew is not None and abs(skew - self._skew) > 30:
-            log.warning("the clock moved by %.0f s; missed runs are judged after a pause",
-                        skew - self._skew)  # fmt: skip
-            self._settled_at = now + self._settle
-        self._skew = skew
-        if now < self._settled_at:
-            return
-        names = [name for name in self.timers.ready(now) if name in self.collectors]
-        try:
-            events: list[Event] = []
-            for name in names:
-                events.extend(due(self.collectors[name], self.config(name), now))
-            if events:
-                await self.submit_own(events)
-        finally:
-            for name in names:
-                self.timers.watch(self.collectors[name], self.config(name))
-
     async def submit_own(self, events: list[Event]) -> None:
         """Record and fold events the exporter itself wrote; repeats count once."""
         new: list[Event] = []
@@ -384,38 +340,12 @@ class Pipeline:
             await self._record(new, keys, [])
             self._count("exporter", "accepted", len(new))
 
-    async def _maintain_forever(self) -> None:
-        saved = time.monotonic()
-        while True:
-            await asyncio.sleep(1.0)
-            elapsed = time.monotonic() - saved
-            if self._folded >= SNAPSHOT_EVENTS or (self._folded and elapsed > SNAPSHOT_SECONDS):
-                self.save_snapshot()
-                await self._forget_silent()
-                self.ledger.run_in_writer(jobs.prune(self.clock() - self.retention, self.max_bytes))
-                saved = time.monotonic()
-
-    async def _forget_silent(self) -> None:
-        """Collectors that only reported by themselves and stopped long ago leave the fleet."""
-        oldest = self.clock() - self.forget_after
-        silent: list[Event] = [
-            Forgotten(name, self.clock(), "exporter", "silent")
-            for name, state in self.collectors.items()
-            if name not in self.inventory.registered
-            and max(state.last_run, state.last_started, state.first_seen) < oldest
-        ]
-        if silent:
-            try:
-                await self.submit_own(silent)
-            except (StorageUnavailable, Overloaded) as error:
-                log.warning("silent collectors stay for now: %s", error)
-
     def save_snapshot(self) -> None:
         """Hand the changed states to the writer; positions let a restart skip what they hold."""
         position = self._position
         # What an earlier snapshot did not confirm goes along: its position must not be passed by.
         names = self._saving = self._saving | self._unsaved
-        self._unsaved, self._folded = set(), 0
+        self._unsaved, self.unsaved_events = set(), 0
         encoder = msgspec.msgpack.Encoder()
         rows: list[tuple[str, int, bytes]] = []
         gone: list[str] = []

@@ -30,9 +30,7 @@ async def limit_pages(pipeline: Pipeline, more: int) -> None:
 
 async def crash(pipeline: Pipeline) -> None:
     """End without a snapshot, as a kill would."""
-    for task in pipeline._tasks:
-        task.cancel()
-    await asyncio.gather(*pipeline._tasks, return_exceptions=True)
+    await pipeline.upkeep.stop()
     await asyncio.to_thread(pipeline.ledger.close)
 
 
@@ -111,9 +109,9 @@ async def test_silent_discovered_collectors_are_forgotten(tmp_path: Path) -> Non
     await pipeline.start()
     await pipeline.submit([success("kept"), success("gone")])
     moment += 99
-    await pipeline._forget_silent()
+    await pipeline.upkeep.forget_silent()
     assert set(pipeline.collectors) == {"kept", "gone"}
     moment += 2
-    await pipeline._forget_silent()
+    await pipeline.upkeep.forget_silent()
     assert set(pipeline.collectors) == {"kept"}
     await pipeline.stop()
