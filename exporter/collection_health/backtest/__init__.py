@@ -8,16 +8,32 @@ import argparse
 import sys
 from pathlib import Path
 
+from collection_health import manual
+
 __all__ = ["configure", "run"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `backtest`."""
-    parser.description = (
-        "Replay a history of outcomes through alert rules on a scratch Prometheus and write "
-        "episodes.ndjson, report.json and report.html. Nothing leaves this machine and nothing "
-        "of it is changed but the output directory."
-    )
+    manual.describe(
+        parser,
+        """
+        Replay a history of outcomes through alert rules on a scratch Prometheus and write
+        episodes.ndjson, report.json and report.html. Nothing leaves this machine and nothing of
+        it is changed but the output directory. Needs collection-health[backtest].
+        """,
+        examples={
+            "collection-health backtest --history history.ndjson": "what would have fired",
+            "collection-health backtest --history history.ndjson --incidents incidents.csv":
+                "found, missed, false, how late",
+            "collection-health backtest --history history.ndjson --compare mine/rules/generated":
+                "your rules beside the defaults",
+        },
+        exit_codes={
+            "0": "the report is written",
+            "2": "wrong usage, or a history, inventory, rule file or engine that cannot be used",
+        },
+    )  # fmt: skip
     parser.add_argument(
         "--history", type=Path, required=True, metavar="FILE",
         help="outcomes, one JSON object a line (collection-health export-history writes it)",

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from collection_health import manual
 from collection_health.events import Outcome
 from collection_health.ledger import Ledger
 from collection_health.reasons import EXPORTER_REASONS
@@ -17,10 +18,21 @@ from collection_health.schedule import utc
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `export-history`."""
-    parser.description = (
-        "Write every outcome of a ledger as one JSON object a line, in the order it was recorded. "
-        "The exporter may go on running. Runs the exporter wrote off itself (missed, overrun) are "
-        "left out: the back-test derives them again from the schedule."
+    manual.describe(
+        parser,
+        """
+        Write every outcome of a ledger as one JSON object a line, in the order it was recorded.
+        The exporter may go on running. Runs the exporter wrote off itself (missed, overrun) are
+        left out: the back-test derives them again from the schedule.
+        """,
+        examples={
+            "collection-health export-history --storage.path /var/lib/collection-health "
+            "--output history.ndjson": "for the back-test",
+        },
+        exit_codes={
+            "0": "everything is written",
+            "2": "wrong usage, or the ledger cannot be read or the file not be written",
+        },
     )
     parser.add_argument(
         "--storage.path", dest="storage_path", type=Path, default=Path("data"), metavar="DIR",

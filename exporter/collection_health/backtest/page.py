@@ -178,12 +178,16 @@ def _row(
     for detection, incident in incidents:
         state = "found" if detection.found else "missed"
         text = (
-            f"{incident.kind} {report.rfc3339(incident.start)} – {report.rfc3339(incident.end)}: "
-            + (f"{state} by {detection.first_alert} after {report.duration(detection.delay_seconds)}"
-               if detection.found else "missed")
-        )  # fmt: skip
-        parts.append(_rect(f"incident {state}", incident.start - start,
-                           incident.end - incident.start, y=0, height=14, text=text))  # fmt: skip
+            f"{incident.kind} {report.rfc3339(incident.start)} – {report.rfc3339(incident.end)}, "
+        )
+        text += state
+        if detection.found:
+            delay = report.duration(detection.delay_seconds)
+            text += f" by {detection.first_alert} after {delay}"
+        length = incident.end - incident.start
+        parts.append(
+            _rect(f"incident {state}", incident.start - start, length, y=0, height=14, text=text)
+        )
     for episode, verdict in fired:
         until = end if episode.end is None else episode.end
         severity = episode.labels.get("severity", "")
@@ -191,8 +195,9 @@ def _row(
             f"{episode.alertname} ({severity}, {verdict}) {report.rfc3339(episode.start)}, "
             f"{report.duration(until - episode.start)}"
         )
-        parts.append(_rect(f"alert {verdict}", episode.start - start,
-                           max(until - episode.start, width / _BINS), y=15, height=9, text=text))  # fmt: skip
+        place = {"y": 22, "height": 2} if verdict == "info" else {"y": 15, "height": 7}
+        length = max(until - episode.start, width / _BINS)
+        parts.append(_rect(f"alert {verdict}", episode.start - start, length, text=text, **place))
     label = escape(name)
     return (
         f'<div class=row><span class=name title="{label}">{label}</span>'
