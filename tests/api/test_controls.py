@@ -120,7 +120,7 @@ def test_form_acknowledges_and_leads_back(exporter: Exporter) -> None:
     form = urllib.parse.urlencode({"duration": "1h", "actor": "kim", "reason": "on it"}).encode()
     status, page = send(
         exporter, f"/api/v1/collectors/{PATH}/ack", form, Origin=exporter.url,
-        Content_Type="application/x-www-form-urlencoded",
+        Accept="text/html", Content_Type="application/x-www-form-urlencoded",
     )  # fmt: skip
     assert status == 200
     assert "on it" in page
@@ -132,7 +132,7 @@ def test_cross_site_form_is_refused(exporter: Exporter) -> None:
     """Another site cannot make a person's browser acknowledge."""
     status, _ = send(
         exporter, f"/api/v1/collectors/{PATH}/ack", b"duration=1h", Origin="https://evil.example",
-        Content_Type="application/x-www-form-urlencoded",
+        Accept="text/html", Content_Type="application/x-www-form-urlencoded",
     )  # fmt: skip
     assert status == 403
     assert active(exporter, "acknowledged") == 0

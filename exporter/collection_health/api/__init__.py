@@ -1,12 +1,23 @@
-"""The API beside ingest: controls, feedback and the pages that links in messages lead to."""
+"""The API, the status page and the pages that links in messages lead to."""
 
 from aiohttp import web
 
-from collection_health.api import controls, feedback, pages
+from collection_health.api import (
+    badges,
+    conclusions,
+    controls,
+    feedback,
+    fleet,
+    openapi,
+    pages,
+    records,
+    stream,
+)
 
 
 def setup(app: web.Application) -> None:
-    """Add all routes."""
-    controls.setup(app)
-    feedback.setup(app)
-    pages.setup(app)
+    """Add all routes; those that take any name come last, because names may hold slashes."""
+    conclusions.setup(app)
+    for part in (controls, feedback, records, fleet, badges, stream, openapi, pages):
+        part.setup(app)
+    fleet.setup_last(app)

@@ -5,18 +5,21 @@ form of ``duration`` (or ``until``), ``reason`` and ``actor``. Every control is 
 ledger: the audit trail names who, when, why and for how long.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
+from urllib.parse import quote
 
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from collection_health import webconfig
+from collection_health.api import shapes
 from collection_health.api.bodies import ProblemError, Text, actor_of, decode, wants_html
+from collection_health.api.table import Route, add
+from collection_health.api.view import controls as describe
+from collection_health.api.view import reply
 from collection_health.events import Control
 from collection_health.inventory_schema import Duration
-from collection_health.pipeline import Overloaded, StorageUnavailable
-from collection_health.server import PIPELINE, unavailable
+from collection_health.server import PIPELINE
 from collection_health.state import CollectorState
 
 MAX_SECONDS = 90 * 86400.0  # nothing is silenced for ever by mistake
@@ -44,24 +47,23 @@ class ControlBody(Struct, forbid_unknown_fields=True, kw_only=True):
 def setup(app: web.Application) -> None:
     """Add the routes."""
     verbs = "|".join(VERBS)
-    app.router.add_post(f"/api/v1/collectors/{{name:.+}}/{{verb:{verbs}}}", control)
+    add(app, [
+        Route("POST", f"/api/v1/collectors/{{name:.+}}/{{verb:{verbs}}}", control,
+              "Record the control; answers the controls that hold.", shapes.ControlAnswer,
+              scope="control", body=ControlBody,
+              others={404: "No such collector.", 413: "The body is too large."}),
+    ])  # fmt: skip
 
 
-@webconfig.require("control")
 async def control(request: web.Request) -> web.Response:
     """Record the control; answers the collector's controls."""
-    try:
-        body = await decode(request, ControlBody, "control")
-        state = find(request)
-        event = _event(request, state.name, body)
-        await request.app[PIPELINE].submit([event], "control")
-    except ProblemError as error:
-        return error.response
-    except (Overloaded, StorageUnavailable) as error:
-        return unavailable(error)
+    body = await decode(request, ControlBody, "control")
+    state = find(request)
+    event = _event(request, state.name, body)
+    await request.app[PIPELINE].submit([event], "control")
     if wants_html(request):
-        raise web.HTTPSeeOther(f"/collectors/{request.match_info['name']}")
-    return web.json_response({"collector": state.name, "controls": describe(state)})
+        raise web.HTTPSeeOther(f"/collectors/{quote(state.name, safe='')}")
+    return reply(request, shapes.ControlAnswer(collector=state.name, controls=describe(state)))
 
 
 def find(request: web.Request) -> CollectorState:
@@ -73,24 +75,6 @@ def find(request: web.Request) -> CollectorState:
             404, "unknown collector", f"collector: {name[:200]!r} never reported nor is registered"
         )
     return state
-
-
-def describe(state: CollectorState) -> dict[str, dict[str, str | None]]:
-    """Active controls by name: since, until (RFC 3339), actor, reason."""
-    return {
-        name: {
-            "since": rfc3339(active.since),
-            "until": None if active.until is None else rfc3339(active.until),
-            "actor": active.actor,
-            "reason": active.reason,
-        }
-        for name, active in state.controls.items()
-    }
-
-
-def rfc3339(moment: float) -> str:
-    """Unix seconds as RFC 3339 in UTC."""
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _event(request: web.Request, name: str, body: ControlBody) -> Control:

@@ -9,8 +9,9 @@ from urllib.parse import quote
 from aiohttp import web
 
 from collection_health.api.bodies import ProblemError
-from collection_health.api.controls import find, rfc3339
+from collection_health.api.controls import find
 from collection_health.api.page import page
+from collection_health.api.times import rfc3339
 from collection_health.server import PIPELINE
 from collection_health.state import BAD, PARTIAL, CollectorState
 
