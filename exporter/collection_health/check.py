@@ -4,13 +4,32 @@ import argparse
 import sys
 from pathlib import Path
 
-from collection_health import webconfig
+from collection_health import manual, webconfig
 from collection_health.inventory import InventoryError, load
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of ``check``."""
-    parser.add_argument("files", nargs="*", type=Path, metavar="COLLECTORS.YML")
+    manual.describe(
+        parser,
+        """
+        Validate an inventory, a web configuration and a token file as `serve` would read them.
+        Every mistake is named with file and path.
+        """,
+        examples={
+            "collection-health check collectors.yml": "an inventory",
+            "collection-health check --web.config.file web.yml --web.token-file tokens.yml":
+                "what guards the server",
+        },
+        exit_codes={
+            "0": "everything can be used",
+            "1": "something cannot; the reason is on stderr",
+            "2": "wrong usage",
+        },
+    )  # fmt: skip
+    parser.add_argument(
+        "files", nargs="*", type=Path, metavar="COLLECTORS.YML", help="inventories to check"
+    )
     webconfig.add_check_arguments(parser)
 
 

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "write the ledger's outcomes as NDJSON",
     ),
     "backtest": ("collection_health.backtest", "replay history through the alert rules"),
+    "completion": ("collection_health.completion", "print a completion script for a shell"),
 }
 
 
@@ -31,6 +32,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="collection-health",
         description="Learn that a collector broke before somebody misses the data.",
+        epilog="collection-health COMMAND --help: options, examples, exit codes, environment.",
     )
     parser.add_argument("--version", action="version", version=f"collection-health {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

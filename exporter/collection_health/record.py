@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from collection_health import reasons
+from collection_health import manual, reasons
 from collection_health.client import Client, Settings
 from collection_health.client._values import (
     Instant,
@@ -31,10 +31,26 @@ _RECORDS = ("expected", "collected", "written", "rejected", "duplicate")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of ``record``."""
     add = parser.add_argument
-    parser.epilog = (
-        "Exit code: 0 delivered or spooled, 1 refused by the exporter or lost, 2 wrong usage. "
-        "COLLECTION_HEALTH_URL, _TOKEN_FILE, _CA_FILE and _SPOOL say where the exporter is."
-    )
+    manual.describe(
+        parser,
+        """
+        Report one outcome of a collector. While the exporter is away the outcome waits in the
+        spool with its own time, and the next report delivers it.
+        """,
+        examples={
+            "collection-health record orders success --records 120": "a run that went well",
+            "collection-health record orders failure --reason upstream --message 'no file'":
+                "one that did not",
+            "collection-health record orders started --run-id 42": "a run that begins",
+            "collection-health record --flush": "deliver what waits in the spool",
+        },
+        exit_codes={
+            "0": "delivered, or kept in the spool",
+            "1": "refused by the exporter, or lost",
+            "2": "wrong usage",
+        },
+        environment=manual.CLIENT_ENVIRONMENT,
+    )  # fmt: skip
     add("name", metavar="NAME", nargs="?", help="the collector's name")
     add("outcome", metavar="OUTCOME", nargs="?", choices=OUTCOMES, help=", ".join(OUTCOMES))
     add("--records", type=_checked(count, int), metavar="N", help="records collected")

@@ -20,7 +20,7 @@ from aiohttp import web
 from prometheus_client import Gauge, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
-from collection_health import __version__, listen, webconfig
+from collection_health import __version__, listen, manual, webconfig
 from collection_health.inventory import Inventory, InventoryError, load
 from collection_health.inventory_schema import parse_duration
 from collection_health.ledger import LedgerError
@@ -249,6 +249,30 @@ async def landing_page(request: web.Request) -> web.Response:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of ``serve``."""
+    manual.describe(
+        parser,
+        """
+        Receive what collectors report, record it durably and expose it to Prometheus.
+
+        SIGHUP reads the inventory again, and a bad file keeps the old one. SIGTERM and SIGINT
+        commit what waits and end. Durations are written 90s, 5m, 2h or 1d.
+        """,
+        examples={
+            "collection-health serve --web.listen-address 127.0.0.1:9036": "try it out",
+            "collection-health serve --config.file collectors.yml "
+            "--storage.path /var/lib/collection-health": "with an inventory",
+            "collection-health serve --config.file collectors.yml --config.check":
+                "is the inventory all right?",
+            "collection-health serve --web.config.file web.yml --web.token-file tokens.yml":
+                "with TLS, users and tokens",
+        },
+        exit_codes={
+            "0": "ended by SIGTERM or SIGINT",
+            "1": "configuration, ledger or address cannot be used; the reason is on stderr",
+            "2": "wrong usage",
+        },
+        environment={"-": "none is read; secrets come from files"},
+    )  # fmt: skip
     add = parser.add_argument
     add("--web.listen-address", dest="listen", type=listen.parse, default=":9036",
         metavar="HOST:PORT",
@@ -281,7 +305,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         if add_arguments is not None:
             add_arguments(parser)
     add("--log.level", dest="log_level", default="info",
-        choices=("debug", "info", "warning", "error"))  # fmt: skip
+        choices=("debug", "info", "warning", "error"),
+        help="least severity of what is logged to stderr (default %(default)s)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:

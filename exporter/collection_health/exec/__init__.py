@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any
 
-from collection_health import reasons
+from collection_health import manual, reasons
 from collection_health.client import Client, Settings
 from collection_health.client._run import new_id
 from collection_health.client._values import MAX_NAME, MAX_TEXT, collector_name, duration
@@ -27,10 +27,28 @@ _EXCEPTION = re.compile(r"^(?:Caused by: )?([A-Za-z_][\w.]*)(?::|$)")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of ``exec``."""
     parser.usage = "%(prog)s [OPTION ...] NAME -- COMMAND ..."
-    parser.epilog = (
-        "COLLECTION_HEALTH_URL, _TOKEN_FILE, _CA_FILE and _SPOOL say where the exporter is. "
-        "Exit code: the command's; 128+n when signal n ended it; 124 after --timeout; "
-        "126 when it cannot be run; 127 when it is not found."
+    manual.describe(
+        parser,
+        """
+        Run a command and report how it ended: exit code, duration and the last lines of stderr
+        become the outcome. The command keeps its stdin, stdout, stderr, signals, terminal and
+        exit code. While the exporter is away the outcome waits in the spool and nothing is
+        printed.
+        """,
+        examples={
+            "collection-health exec orders -- /opt/jobs/orders.sh --full": "a cron job",
+            "collection-health exec orders --timeout 10m -- ./orders.sh": "with a time limit",
+            "collection-health exec stock --protocol singer -- tap-stock -c tap.json": "a tap",
+        },
+        exit_codes={
+            "N": "the command's own",
+            "128+N": "signal N ended it",
+            "124": "it was ended by --timeout",
+            "126": "it cannot be run",
+            "127": "it is not found",
+            "2": "wrong usage; nothing was run",
+        },
+        environment=manual.CLIENT_ENVIRONMENT,
     )
     add = parser.add_argument
     add("name", metavar="NAME", help="the collector's name")

@@ -8,6 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from collection_health import manual
 from collection_health.pack.errors import PackError
 
 __all__ = ["PackError", "configure", "run"]
@@ -15,11 +16,27 @@ __all__ = ["PackError", "configure", "run"]
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `generate`."""
-    parser.description = (
-        "Write Prometheus rules, Grafana dashboards and an Alertmanager configuration below "
-        "DIR/{rules,dashboards,alertmanager}/generated. Files that an earlier run wrote there and "
-        "that are no longer produced are removed."
-    )
+    manual.describe(
+        parser,
+        """
+        Write Prometheus rules, Grafana dashboards and an Alertmanager configuration below
+        DIR/{rules,dashboards,alertmanager}/generated. Files that an earlier run wrote there and
+        that are no longer produced are removed.
+        """,
+        examples={
+            "collection-health generate --output monitoring": "with every knob at its default",
+            "collection-health generate --config pack.yml --output monitoring": "with your knobs",
+            "collection-health generate --config pack.yml --output monitoring --check":
+                "in continuous integration: are the committed files up to date?",
+            "collection-health generate --format kubernetes --output monitoring":
+                "for the Prometheus Operator",
+        },
+        exit_codes={
+            "0": "written, or with --check: nothing differs",
+            "1": "--check found a difference",
+            "2": "wrong usage, or a knob that does not exist or does not fit; nothing was written",
+        },
+    )  # fmt: skip
     parser.add_argument(
         "--config",
         type=Path,
