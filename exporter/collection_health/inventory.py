@@ -20,10 +20,12 @@ from collection_health.inventory_schema import (
     Duration,
     Entry,
     File,
+    HttpAction,
     Probe,
     RecoveryConfig,
     parse_duration,
 )
+from collection_health.reasons import ALL_REASONS
 from collection_health.schedule import STREAMING_INTERVAL, Cron, Every, Schedule
 
 
@@ -182,10 +184,8 @@ def _validated(file: File, path: Path | None) -> File:
             raise _ValueProblemError(
                 f"actions.{name}.command", "empty; allowed: a list of words (argv)"
             )
-        if action.http is not None and (action.http.url is None) == (action.http.url_file is None):
-            raise _ValueProblemError(
-                f"actions.{name}.http", "needs exactly one of url and url_file"
-            )
+        if action.http is not None:
+            _check_call(action.http, f"actions.{name}.http")
     return file
 
 
@@ -225,15 +225,32 @@ def _check_probes(probes: list[Probe], path: str, folder: Path) -> None:
             raise _ValueProblemError(f"{path}[{index}].{at}", text)
 
 
+def _check_call(call: HttpAction, path: str) -> None:
+    if (call.url is None) == (call.url_file is None):
+        raise _ValueProblemError(path, "needs exactly one of url and url_file")
+    if call.url is not None and not call.url.startswith(("http://", "https://")):
+        raise _ValueProblemError(f"{path}.url", f"{call.url!r}; allowed: http:// and https://")
+
+
 def _check_recovery(recovery: RecoveryConfig | None, path: str, actions: dict[str, Action]) -> None:
     if recovery is None:
         return
+    for index, reason in enumerate(recovery.reasons):
+        if reason not in ALL_REASONS:
+            raise _ValueProblemError(
+                f"{path}.reasons[{index}]", f"{reason!r}; allowed: {', '.join(ALL_REASONS)}"
+            )
     for kind in ("steps", "on_prediction"):
         for index, step in enumerate(getattr(recovery, kind)):
             if step.action not in actions:
                 allowed = ", ".join(sorted(actions)) or "none is declared under actions"
                 raise _ValueProblemError(
                     f"{path}.{kind}[{index}].action", f"{step.action!r}; allowed: {allowed}"
+                )
+            if kind == "on_prediction" and not actions[step.action].safe:
+                raise _ValueProblemError(
+                    f"{path}.{kind}[{index}].action",
+                    f"{step.action!r} is not marked safe; allowed: actions with safe: true",
                 )
 
 

@@ -250,13 +250,10 @@ class Engine:
 
     async def _change(self, key: Key, change: Change) -> None:
         record, target = self._current(key)
-        now, policy = self._pipeline.clock(), target.policy
+        now = self._pipeline.clock()
         events: list[Event] = [_event(key, record, change, now)]
-        fruitless = target.state.fruitless + 1
-        failed = change.phase == "exhausted" and change.result != "skipped"
-        if failed and policy is not None and fruitless >= policy.breaker.failures:
-            said = f"{fruitless} recoveries in a row brought no good data"
-            opened = Change("circuit_open", said, until=now + policy.breaker.open_for)
+        opened = ladder.opened_breaker(target.state, target.policy, change, now)
+        if opened is not None:
             events.append(_event(key, record, opened, now))
         await self._pipeline.submit(events, "recovery")
         log.info("recovery of %s: %s: %s", key[1], change.phase, change.output)

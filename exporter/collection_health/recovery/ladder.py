@@ -81,6 +81,19 @@ def decide(state: RecoveryState, situation: Situation) -> Move | None:
     return _next(state, record, policy, situation, verdict)
 
 
+def opened_breaker(
+    state: RecoveryState, policy: RecoveryConfig | None, change: Change, now: float
+) -> Change | None:
+    """The circuit breaker's opening, when ``change`` is one fruitless recovery too many."""
+    if policy is None or change.phase != "exhausted" or change.result == "skipped":
+        return None
+    fruitless = state.fruitless + 1
+    if fruitless < policy.breaker.failures:
+        return None
+    said = f"{fruitless} recoveries in a row brought no good data"
+    return Change("circuit_open", said, until=now + policy.breaker.open_for)
+
+
 def is_automatic(record: RecoveryRecord) -> bool:
     """Whether no person asked for it."""
     return record.trigger != "manual"
