@@ -1,6 +1,7 @@
 """Every command in the documentation is run."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,12 @@ import pytest
 
 from tests.support.documents import blocks, commands, documents, prints, run
 from tests.support.process import Process, port_is_free, wait_for
+from tests.tools import tool
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = documents(ROOT)
+# What `make tools` provides for documents.
+PROGRAMS = ("prometheus", "promtool", "alertmanager", "amtool")
 # What the documents' services listen on, and the words that tell of a document that needs it.
 PORTS = {9036: ("9036", "collection-health serve"), 9090: ("9090",), 9093: ("9093",)}
 
@@ -36,12 +40,23 @@ def checkout(tmp_path: Path) -> Path:
     return target
 
 
+def programs(directory: Path) -> Path:
+    """A directory for PATH with the programs that documents may use, by their usual names."""
+    directory.mkdir()
+    for name in PROGRAMS:
+        launcher = directory / name
+        launcher.write_text(f'#!/bin/sh\nexec "{tool(name)}" "$@"\n')
+        launcher.chmod(0o755)
+    return directory
+
+
 def run_document(document: Path, directory: Path, logs: Path) -> None:
     """Run a document's blocks in order; what runs in the background ends with it."""
+    path = [str(Path(sys.executable).parent), str(programs(logs / "bin")), os.environ["PATH"]]
     environment = {
         **os.environ,
         "HOME": str(logs),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": ":".join(path),
         "XDG_STATE_HOME": str(logs / "state"),
     }
     running: list[Process] = []
@@ -93,6 +108,12 @@ def test_what_is_not_run_has_a_reason() -> None:
     """A block may only be left out with a reason that a reader can weigh."""
     left_out = [block for path in DOCUMENTS for block in blocks(path) if block.mark == "not run"]
     assert not [block.place for block in left_out if len(block.argument) < 10]
+
+
+def test_no_command_hides_from_the_test() -> None:
+    """Commands stand in `sh` or `console` blocks: in another language nothing would run them."""
+    hidden = re.compile(r"^\s*```+(bash|shell|shell-session|zsh|terminal)\b", re.MULTILINE)
+    assert not [path.name for path in DOCUMENTS if hidden.search(path.read_text())]
 
 
 # --- the machinery itself -------------------------------------------------------------------------
