@@ -156,19 +156,24 @@ def _facts(subject: Subject) -> dict[str, object]:
 
 
 async def _command(argv: list[str], action: Action, subject: Subject) -> Finished:
+    # A pipe of our own: asyncio's would keep `wait` waiting for children left behind.
+    read_end, write_end = os.pipe()
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            stdout=write_end,
+            stderr=write_end,
             env=dict(_environment(action, subject)),
             start_new_session=True,
         )
     except OSError as error:
+        os.close(read_end)
         return Finished("failed", f"{argv[0]} cannot be run: {error.strerror or error}")
+    finally:
+        os.close(write_end)
     tail = bytearray()
-    reader = asyncio.create_task(_keep_end(process, tail))
+    reader = asyncio.create_task(_keep_end(read_end, tail))
     try:
         async with asyncio.timeout(float(action.timeout)):
             code = await process.wait()
@@ -196,13 +201,18 @@ def _environment(action: Action, subject: Subject) -> Iterator[tuple[str, str]]:
         yield f"COLLECTION_HEALTH_{name.upper()}", str(value)
 
 
-async def _keep_end(process: asyncio.subprocess.Process, tail: bytearray) -> None:
+async def _keep_end(read_end: int, tail: bytearray) -> None:
     """Read all output, so that the command never blocks, and keep its end."""
-    if process.stdout is None:
-        return
-    while chunk := await process.stdout.read(64 * 1024):
-        tail += chunk[-KEPT_BYTES:]
-        del tail[:-KEPT_BYTES]
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", 0)
+    )
+    try:
+        while chunk := await reader.read(64 * 1024):
+            tail += chunk[-KEPT_BYTES:]
+            del tail[:-KEPT_BYTES]
+    finally:
+        transport.close()
 
 
 async def _end_group(process: asyncio.subprocess.Process) -> None:
