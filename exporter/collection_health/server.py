@@ -170,7 +170,8 @@ def build_app(pipeline: Pipeline, reloader: Reloader, args: argparse.Namespace) 
     app = web.Application(client_max_size=MAX_BODY)
     app[PIPELINE], app[RELOADER], app[ARGS] = pipeline, reloader, args
     webconfig.from_arguments(args, [args.listen.host], pipeline.registry).setup(app)
-    app.router.add_get("/", landing_page)
+    if "api" in args.disable:  # whose status page is there otherwise
+        app.router.add_get("/", landing_page)
     app.router.add_get("/metrics", expose)
     app.router.add_get("/-/healthy", healthy)
     app.router.add_get("/-/ready", ready)

@@ -11,6 +11,7 @@ from collection_health.api import (
     openapi,
     pages,
     records,
+    status,
     stream,
 )
 
@@ -18,6 +19,6 @@ from collection_health.api import (
 def setup(app: web.Application) -> None:
     """Add all routes; those that take any name come last, because names may hold slashes."""
     conclusions.setup(app)
-    for part in (controls, feedback, records, fleet, badges, stream, openapi, pages):
+    for part in (controls, feedback, records, fleet, badges, stream, openapi, status, pages):
         part.setup(app)
     fleet.setup_last(app)

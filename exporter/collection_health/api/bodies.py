@@ -24,6 +24,7 @@ class ProblemError(Exception):
 
     def __init__(self, status: int, title: str, detail: str) -> None:
         super().__init__(detail)
+        self.detail = detail
         self.response = problem(status, title, detail)
 
 

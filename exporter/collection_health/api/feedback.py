@@ -58,6 +58,8 @@ async def feedback(request: web.Request) -> web.Response:
     )  # fmt: skip
     await pipeline.submit([event], "feedback")
     if wants_html(request):
-        thanks = f"<p>Noted: {html.escape(body.alertname)} was {body.verdict}. Thank you.</p>"
+        thanks = (
+            f"<h1>Noted</h1><p>{html.escape(body.alertname)} was {body.verdict}. Thank you.</p>"
+        )
         return page("Feedback", thanks)
     return reply(request, shapes.FeedbackAnswer(alertname=body.alertname, verdict=body.verdict))

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Literal, TypeVar
 
@@ -17,6 +17,7 @@ from collection_health.api.table import Route, add, query_of
 from collection_health.api.times import rfc3339, seen
 from collection_health.api.view import reply
 from collection_health.events import BreakGlass, Control, Event, Feedback, Outcome, Recovery
+from collection_health.inventory import CollectorConfig
 from collection_health.pipeline import Pipeline
 from collection_health.server import PIPELINE
 
@@ -89,11 +90,12 @@ async def runs(request: web.Request) -> web.Response:
         request.app,
         lambda connection: history.runs(connection, state.name, known, query.before, query.limit),
     )
-    found = [_run(item) for item in page.found]
+    found = [run_of(item) for item in page.found]
     return reply(request, shapes.RunList(collector=state.name, runs=found, next=page.next))
 
 
-def _run(item: history.Found) -> shapes.Run:
+def run_of(item: history.Found) -> shapes.Run:
+    """A recorded run as the API shows it."""
     event = item.event
     assert isinstance(event, Outcome)  # noqa: S101  # `history.runs` finds nothing else
     records = event.records
@@ -117,28 +119,42 @@ async def incidents_of(request: web.Request) -> web.Response:
     now, config = pipeline.clock(), pipeline.config(state.name)
 
     def job(connection: sqlite3.Connection) -> shapes.IncidentList:
-        page = history.runs(connection, state.name, known, None, RUNS_FOLDED)
-        since = page.found[-1].position if page.next and page.found else 0
-        beside = history.marked(
-            connection, ("control", "recovery"),
-            lambda event: _about(event, state.name),
-            before=None,
-            limit=RUNS_FOLDED,
-            collector=state.name,
-        )  # fmt: skip
-        found = sorted(
-            [*page.found, *(item for item in beside.found if item.position >= since)],
-            key=lambda item: item[:2],
-        )
-        events = [item.event for item in found]
-        return shapes.IncidentList(
-            collector=state.name,
-            incidents=incidents.derive(state.name, config, events, now)[: query.limit],
-            since=seen(getattr(events[0], "at", None)) if events else None,
-            complete=page.next is None,
-        )
+        return derive(connection, state.name, known, config, now)
 
-    return reply(request, await read(request.app, job))
+    found = await read(request.app, job)
+    found.incidents = found.incidents[: query.limit]
+    return reply(request, found)
+
+
+def derive(
+    connection: sqlite3.Connection,
+    name: str,
+    known: Sequence[int],
+    config: CollectorConfig,
+    now: float,
+) -> shapes.IncidentList:
+    """All incidents of a collector in its newest `RUNS_FOLDED` runs."""
+    page = history.runs(connection, name, known, None, RUNS_FOLDED)
+    since = page.found[-1].position if page.next and page.found else 0
+    beside = history.marked(
+        connection,
+        ("control", "recovery"),
+        lambda event: _about(event, name),
+        before=None,
+        limit=RUNS_FOLDED,
+        collector=name,
+    )
+    found = sorted(
+        [*page.found, *(item for item in beside.found if item.position >= since)],
+        key=lambda item: item[:2],
+    )
+    events = [item.event for item in found]
+    return shapes.IncidentList(
+        collector=name,
+        incidents=incidents.derive(name, config, events, now),
+        since=seen(getattr(events[0], "at", None)) if events else None,
+        complete=page.next is None,
+    )
 
 
 def _about(event: Event, name: str) -> bool:
