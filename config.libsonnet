@@ -72,7 +72,7 @@
       // Reasons that do not heal by themselves: one confirmed run is enough, unless this collector
       // has recovered from that reason by itself within the history window. Remove a reason when
       // your upstream is known to produce it by accident.
-      nonHealingReasons: ['auth', 'not_found', 'schema', 'config'],
+      nonHealingReasons: ['auth', 'not_found', 'schema', 'config', 'overrun'],
       // Runs a collector must have behind it before one run may be enough.
       minRunsForSingle: 10,
       // Failed runs in a row that count while nothing is known of a collector (its first minutes).
@@ -107,9 +107,13 @@
       // Inferred intervals below this confidence give no verdict. Declare the schedule instead of
       // lowering it.
       minConfidence: 0.5,
-      // A run without declared timeout hangs when it takes this many times its usual duration
-      // (and is past its deadline).
-      hangingFactor: 5,
+      // Schedulers hesitate: a run may be this share of its interval late on top of its grace, at
+      // most so long. Lower it where schedulers are punctual and minutes matter.
+      lateness: 0.35,
+      maxLateness: '20m',
+      // A run hangs when it takes this many times its usual duration; more for collectors whose
+      // durations vary much.
+      hangingFactor: 4,
     },
 
     // ---- Latency -----------------------------------------------------------------------------------
@@ -117,10 +121,13 @@
     latency: {
       // Runs before a duration is judged.
       minRuns: 10,
-      // Slower by less than this factor is never news. Raise it when deployments change durations.
-      minFactor: 1.5,
+      // Slower by less than this factor is never news, for the median of the last 3 and of the last
+      // 10 runs. Two stray slow runs make a median of 3. Raise them when deployments change durations.
+      minFactor: { '3': 2.2, '10': 1.5 },
       // Durations are taken to vary by at least this much (log scale), however steady they look.
       minSpread: 0.1,
+      // Deployments and busy days shift durations by this much (log scale) without being news.
+      drift: 0.25,
       // How far ahead durations are extrapolated towards the timeout.
       predictionHorizon: '1d',
     },
@@ -153,6 +160,9 @@
     // ---- Objectives --------------------------------------------------------------------------------
 
     slo: {
+      // Budgets and shares of failed runs still see an incident after its end. For this long people
+      // who were told of it are not told again what it cost.
+      quietAfter: '6h',
       // The window of error budgets. Not beyond your retention: 15 days unless you configured more.
       window: '14d',
       // Availability objective of collectors that declare none.
@@ -170,11 +180,14 @@
       // A dependency is blamed when at least this many of its collectors fail,
       minCollectors: 2,
       // and more than this share of those that ran since,
-      minShare: 0.5,
+      minShare: 0.6,
       // with failures this far apart. Longer ignores longer blips and delays the alert as much.
       minSpan: '10m',
       // Evidence in nats that one collector can contribute at most.
-      evidenceCap: 7,
+      evidenceCap: 9,
+      // and where its reason is usually its own (failing.nonHealingReasons). Raise it where shared
+      // credentials expire.
+      ownEvidenceCap: 3,
       // How long after its end it still explains collectors that have not run since.
       hold: '1h',
     },
@@ -205,7 +218,8 @@
       quotaMargin: 0.8,
       // and only what is left below this share is judged: early in a period the estimate is noise.
       quotaBelow: 0.6,
-      // How long before its end a credential is announced (tokens that live days: a tenth of their life).
+      // How long before its end a credential is announced. Tokens renewed within a week are left to
+      // the collector that renews them.
       credentialHorizon: '3d',
       // Below this it is critical.
       credentialCritical: '1d',

@@ -20,6 +20,13 @@ function(config, lib, alerts) {
   // does: without memory that moment would page whoever had just finished.
   local held = 'max_over_time(collector:page:held[%ds])' % (3 * lib.seconds(config.fastInterval)),
 
+  // What an incident leaves behind in windows that still see it is not news to those who were told.
+  local unlessTold = |||
+
+    unless max_over_time(collector:failing:bool[%(window)s]) == 1
+    unless max without (dependency) (max_over_time(collector:explained_by:info[%(window)s]))
+  ||| % { window: config.slo.quietAfter },
+
   groups: [
     lib.group('alerts-failing', config.fastInterval, [
       problem('CollectorFailing', severity, 'failing', 'failure', {
@@ -37,7 +44,7 @@ function(config, lib, alerts) {
         cause: 'An overloaded or rate-limiting upstream, a race, or one bad worker among several.',
         impact: 'Data arrives late and with gaps.',
         action: 'Compare the failed runs: reason, stage, host and time of day.',
-      }),
+      }, unless=unlessTold),
       problem('CollectorNotRunning', 'critical', 'not_running', 'freshness', {
         summary: 'A collector did not run when it was due.',
         description: 'Collector {{ $labels.collector }} is {{ $value | humanizeDuration }} past the deadline of its next run.',
@@ -144,7 +151,7 @@ function(config, lib, alerts) {
         cause: 'More errors than in its own past: failed or missed runs, or runs that miss their target.',
         impact: 'The objective will be missed if it goes on.',
         action: 'Open its budgets to see which objective, then its failed runs.',
-      }, labels={ speed: speed })
+      }, labels={ speed: speed }, unless=unlessTold)
       for speed in ['fast', 'slow']
     ]),
 

@@ -97,7 +97,25 @@ function(config, lib) {
         ((1 - clamp_min(%(q)s - %(p)s, 0)) / (1 + clamp_min(%(q)s - %(p)s, 0)))
         and
         collector:failures:ratio > ignoring (window) group_left () %(p)s
-      ||| % { p: 'collector:flake:ratio', q: 'collector:flake:persist_ratio' }),
+      ||| % { p: 'collector:flake:ratio', q: 'collector:flake:persist_ratio' }, { model: 'runs' }),
+      // The same of streaks: how surprising that many begin among the good runs before them. One
+      // outage is one streak, so bursts need no discount.
+      lib.record('collector:streaks:ratio', |||
+        clamp(
+          0.5 * (collector:transitions:count + ignoring (window) group_left () (collector:consecutive_failures:count >= bool 1))
+          / (collector:runs:count - collector:failures:count + 0.5),
+          0.0001, 0.9999
+        )
+      |||),
+      lib.record('collector:failures:surprise_nats', |||
+        (
+          collector:streaks:ratio * ln(collector:streaks:ratio / ignoring (window) group_left () %(b)s)
+          + (1 - collector:streaks:ratio) * ln((1 - collector:streaks:ratio) / ignoring (window) group_left () (1 - %(b)s))
+        )
+        * (collector:runs:count - collector:failures:count + 0.5)
+        and
+        collector:streaks:ratio > ignoring (window) group_left () %(b)s
+      ||| % { b: 'collector:flake:start_ratio' }, { model: 'streaks' }),
     ]),
   ],
 }

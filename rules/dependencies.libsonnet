@@ -5,15 +5,23 @@ function(config, lib) {
     lib.group('dependencies', config.fastInterval, [
       lib.record('collector:dependency:info', lib.fact('collection_dependency_info')),
       // How surprising this collector's open streak is, in nats: that it began, and that it went on.
-      // Capped, so that one long outage and one flake elsewhere are not taken for a common cause.
+      // Capped, so that one long outage and one flake elsewhere are not taken for a common cause; a
+      // reason that is usually the collector's own says less.
       lib.record('collector:failure:evidence_nats', |||
-        clamp_max(
-          -ln(collector:flake:start_ratio) - (collector:consecutive_failures:count - 1) * ln(collector:flake:persist_ratio),
-          %(cap)g
+        (
+          clamp_max(%(nats)s, %(cap)g)
+          unless ignoring (reason, stage) collector:last_failure:info{reason=~"%(own)s"}
+          or
+          clamp_max(%(nats)s, %(ownCap)g)
         )
         and collector:consecutive_failures:count >= 1
         unless collector:quiet:active
-      ||| % { cap: c.evidenceCap }),
+      ||| % {
+        nats: '-ln(collector:flake:start_ratio) - (collector:consecutive_failures:count - 1) * ln(collector:flake:persist_ratio)',
+        own: std.join('|', config.failing.nonHealingReasons),
+        cap: c.evidenceCap,
+        ownCap: c.ownEvidenceCap,
+      }),
       lib.record('dependency:failing:count', |||
         count without (collector) (
           collector:dependency:info and ignoring (dependency) collector:failure:evidence_nats
@@ -47,12 +55,13 @@ function(config, lib) {
           or dependency:failing:count
         )
       |||),
-      // Evidence that all its collectors' runs of a week produce by chance as rarely as the dial says.
+      // Evidence that all its collectors' runs of a week produce by chance as rarely as the dial says
+      // of critical alerts.
       lib.record('dependency:evidence:limit_nats', |||
         ln(sum without (collector) (
           collector:dependency:info * ignoring (dependency) group_left () (%(tests)g / collector:interval:assumed_seconds)
         ))
-      ||| % { tests: 604800 / (config.falseAlertsPerCollectorWeek * config.falseAlertShares.dependency) }),
+      ||| % { tests: 604800 * config.criticalFactor / (config.falseAlertsPerCollectorWeek * config.falseAlertShares.dependency) }),
       // A short blip is over before anyone could act: failures must span some minutes.
       lib.record('dependency:failing:span_seconds', |||
         max without (collector) (

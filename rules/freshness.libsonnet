@@ -7,9 +7,11 @@ function(config, lib) {
       lib.record('fleet:exporter:up', 'max without (%s) (up%s)' % [lib.dropped, lib.matchers()]),
       // Exists while the exporter was lately away: outcomes may still be on their way.
       lib.record('fleet:exporter:settling', 'min_over_time(fleet:exporter:up[%s]) < 1' % f.settle),
-      // Inferred intervals get slack in proportion to the doubt in them.
+      // The exporter's deadline (next run, grace and usual duration), the hesitation of schedulers, and
+      // for inferred intervals slack in proportion to the doubt in them.
       lib.record('collector:run_deadline:timestamp_seconds', |||
         %(deadline)s
+        + clamp_max(%(lateness)g * collector:interval:seconds, %(maxLateness)d)
         + collector:interval:seconds * (1 - %(confidence)s)
         and
         %(confidence)s >= %(min)g
@@ -17,6 +19,8 @@ function(config, lib) {
         deadline: lib.fact('collection_run_deadline_timestamp_seconds'),
         confidence: lib.fact('collection_expected_interval_confidence_ratio'),
         min: f.minConfidence,
+        lateness: f.lateness,
+        maxLateness: lib.seconds(f.maxLateness),
       }),
       // Age of the last run over the age at which the next one is missing: above 1 a run is overdue.
       lib.record('collector:run_age:ratio', |||
@@ -25,12 +29,12 @@ function(config, lib) {
         (collector:run_deadline:timestamp_seconds - collector:last_run:timestamp_seconds > 0)
       |||),
       // How long good data may take. Declared by its owner, but never shorter than one due run;
-      // else as long as the failed runs that are still no news.
+      // else longer than the failed runs that are still no critical news.
       lib.record('collector:data_age:limit_seconds', |||
         (
           %(target)s
           or
-          (sum without (severity) (collector:failing:threshold{severity="warning"}) - 1) * collector:interval:seconds
+          (sum without (severity) (collector:failing:threshold{severity="critical"}) + 1) * collector:interval:seconds
           + (collector:run_deadline:timestamp_seconds - collector:last_run:timestamp_seconds)
         )
         > 0
@@ -48,21 +52,24 @@ function(config, lib) {
         target: lib.fact('collection_freshness_target_seconds'),
       }),
       lib.record('collector:data_age:ratio', 'collector:data_age:seconds / collector:data_age:limit_seconds'),
-      // A run under way hangs beyond its declared timeout, else beyond a multiple of its usual duration.
+      // A run under way hangs beyond a multiple of its usual duration; beyond a declared timeout the
+      // exporter itself counts it as failed (overrun).
       lib.record('collector:running:seconds', |||
         time() - (%(start)s > 0)
         unless
         collector:last_run:timestamp_seconds > %(start)s
       ||| % { start: lib.fact('collection_oldest_running_start_timestamp_seconds') }),
       lib.record('collector:running:limit_seconds', |||
+        collector:duration:base_seconds * clamp_min(exp(collector:duration:spread_ratio * %(sigmas)s + %(drift)g), %(factor)g) + 60
+        or
         %(timeout)s
         or
-        %(factor)g * %(usual)s + %(grace)s
+        2 * collector:interval:seconds
       ||| % {
         timeout: lib.fact('collection_run_timeout_seconds'),
         factor: f.hangingFactor,
-        usual: lib.fact('collection_window_duration_seconds', 'window="100"', ['window']),
-        grace: lib.fact('collection_grace_seconds'),
+        sigmas: lib.sigmas('latency'),
+        drift: config.latency.drift,
       }),
     ]),
   ],

@@ -42,16 +42,18 @@ function(config, lib) {
       // Worse than its own past among the last 10 runs without failing in a row for long; or among
       // the last 100, in many short streaks and not in one that is over.
       problem('intermittent', 'warning', |||
-        collector:failures:ratio{window="10"}
-        and collector:failures:surprise_nats{window="10"} > ignoring (window) group_left () %(limit)s
-        and collector:failures:count{window="10"} >= 3
-        and collector:transitions:count{window="10"} >= 3
-        or ignoring (window)
-        collector:failures:ratio{window="100"}
-        and collector:failures:surprise_nats{window="100"} > ignoring (window) group_left () %(limit)s
-        and collector:transitions:count{window="100"} > 0.5 * collector:failures:count{window="100"}
-        and collector:transitions:count{window="100"} >= 6
-        and ignoring (window) collector:failures:count{window="10"} >= 2
+        max without (window) (
+          collector:failures:ratio{window="10"}
+          and max without (model) (collector:failures:surprise_nats{window="10"}) > ignoring (window) group_left () %(limit)s
+          and collector:failures:count{window="10"} >= 3
+          and collector:transitions:count{window="10"} >= 3
+          or
+          collector:failures:ratio{window="100"}
+          and max without (model) (collector:failures:surprise_nats{window="100"}) > ignoring (window) group_left () %(limit)s
+          and collector:transitions:count{window="100"} > 0.4 * collector:failures:count{window="100"}
+          and collector:transitions:count{window="100"} >= 6
+          and ignoring (window) max without (model) (collector:failures:surprise_nats{window="10"}) > 2.5
+        )
       ||| % { limit: lib.limit('intermittent') }),
       // A dead scheduler, worker or host. A run under way is late, not missing; one that hangs is
       // told apart.
@@ -111,7 +113,7 @@ function(config, lib) {
       problem('volume_low', 'warning', |||
         (
           min without (window) (
-            collector:records:level / ignoring (window) group_left () max without (window) (collector:records:expected_best{window="3"} >= %(min)d)
+            collector:records:level / (collector:records:expected_best >= %(min)d)
             and collector:records:deviation < -collector:records:limit
           )
           or sum without (window) (collector:records:level{window="3"}) / %(target)s < 1
@@ -120,7 +122,7 @@ function(config, lib) {
       ||| % { min: config.volume.minRecords, target: lib.fact('collection_min_records') }),
       problem('volume_high', 'warning', |||
         max without (window) (
-          collector:records:level / ignoring (window) group_left () max without (window) (collector:records:expected_best{window="3"} >= %(min)d)
+          collector:records:level / (collector:records:expected_best >= %(min)d)
           and collector:records:deviation > collector:records:limit
         )
       ||| % { min: config.volume.minRecords }),
@@ -129,11 +131,15 @@ function(config, lib) {
           collector:quality:level_ratio < ignoring (window) group_left () collector:quality:limit_ratio
         )
       |||),
+      // Flips of the false-positive-controlled state, not of raw outcomes.
+      lib.record('collector:flips:count', 'changes(collector:failing:bool[1d])'),
       // Outcomes alternate more than its flakes explain; or the verdict itself comes and goes, in
       // which case it replaces the stream of critical messages.
       problem('flapping', 'warning', |||
-        collector:transitions:count{window="10"} >= %(flips)d
-        and collector:failures:surprise_nats{window="10"} > ignoring (window) group_left () %(limit)s
+        sum without (window) (
+          collector:transitions:count{window="10"} >= %(flips)d
+          and max without (model) (collector:failures:surprise_nats{window="10"}) > ignoring (window) group_left () %(limit)s
+        )
       ||| % { flips: config.flapping.runFlips, limit: lib.limit('intermittent') }),
       problem('flapping', 'critical', 'collector:flips:count >= %d' % config.flapping.stateFlips),
     ] + [
@@ -142,7 +148,7 @@ function(config, lib) {
           collector:burn_rate:ratio
           and (collector:burn_rate:ratio{window="%(short)s"} > %(shortBurn)g or collector:burn_rate:ratio{window="%(long)s"} > %(longBurn)g)
           and collector:sli_errors:surprise_nats > ignoring (sli, window) group_left () %(limit)s
-          unless ignoring (window) collector:burn_rate:ratio{window="%(recent)s"} < 1
+          and ignoring (window) collector:sli_errors:surprise_nats{window="%(recent)s"} > ignoring (sli, window) group_left () %(limit)s
         )
       ||| % speed { limit: lib.limit('slo') })
       for speed in [

@@ -25,10 +25,10 @@ function(config, lib) {
       lib.record('collector:duration:spread_ratio', |||
         clamp(
           (
-            1.4826 * %(deviation)s * (1 + 5 / sum without (window) (collector:runs:count{window="100"} > 0))
+            1.4826 * %(deviation)s * (1.1 + 5 / sum without (window) (collector:runs:count{window="100"} > 0))
             > %(week)s
             or %(week)s
-            or 1.4826 * %(deviation)s * (1 + 5 / sum without (window) (collector:runs:count{window="100"} > 0))
+            or 1.4826 * %(deviation)s * (1.1 + 5 / sum without (window) (collector:runs:count{window="100"} > 0))
           ),
           %(min)g, 1
         )
@@ -41,10 +41,10 @@ function(config, lib) {
       lib.record('collector:duration:limit_seconds', |||
         collector:duration:base_seconds
         * clamp_min(
-          exp(%(shrink)g * collector:duration:spread_ratio * %(sigmas)s),
+          exp(%(shrink)g * collector:duration:spread_ratio * %(sigmas)s + %(drift)g),
           %(factor)g
         )
-      ||| % { shrink: shrink[window], sigmas: lib.sigmas('latency'), factor: c.minFactor }, { window: window })
+      ||| % { shrink: shrink[window], sigmas: lib.sigmas('latency', std.parseInt(window)), factor: c.minFactor[window], drift: c.drift }, { window: window })
       for window in ['3', '10']
     ] + [
       // 1 and above is news.

@@ -1,4 +1,4 @@
-// How it fails: dominant reason, flapping, time of day.
+// How it fails: dominant reason, time of day.
 function(config, lib) {
   groups: [
     lib.group('patterns', config.longInterval, [
@@ -22,10 +22,6 @@ function(config, lib) {
         'label_replace(last_over_time(collector:failures:hourly[70m]%s), "days", "%d", "", "")' % [if day == 0 then '' else ' offset %dd' % day, day]
         for day in std.range(0, 6)
       ])),
-    ]),
-    lib.group('flapping', config.slowInterval, [
-      // Flips of the false-positive-controlled state, not of raw outcomes.
-      lib.record('collector:flips:count', 'changes(collector:failing:bool[1d])'),
     ]),
   ],
 }

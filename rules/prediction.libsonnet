@@ -4,6 +4,17 @@ function(config, lib) {
   local expiry = lib.fact('collection_credential_expiry_timestamp_seconds'),
   groups: [
     lib.group('predictions', config.slowInterval, [
+      lib.record('collector:quota:remaining_ratio', lib.fact('collection_quota_remaining_ratio')),
+      lib.record('collector:quota:reset_seconds', lib.fact('collection_quota_reset_timestamp_seconds') + ' - time() > 0'),
+      // The use of two hours and of four: the slower decides.
+      lib.record('collector:quota:exhaustion_seconds', |||
+        collector:quota:remaining_ratio
+        /
+        (min without (over) (
+          label_replace(-deriv(collector:quota:remaining_ratio[2h]), "over", "2h", "", "")
+          or label_replace(-deriv(collector:quota:remaining_ratio[4h]), "over", "4h", "", "")
+        ) > 0)
+      |||),
       // Deterministic: the next attempt cannot be done before the owner's freshness target is missed.
       lib.prediction('stale', |||
         collector:last_success:timestamp_seconds + %(target)s - time() > 0
@@ -37,13 +48,10 @@ function(config, lib) {
         and collector:quota:remaining_ratio < %(below)g
         or 0 * (collector:quota:remaining_ratio <= 0 and collector:quota:reset_seconds)
       ||| % { margin: p.quotaMargin, below: p.quotaBelow }),
-      // Tokens renewed several times a week are judged by their own life time.
+      // Tokens that were renewed lately are short-lived and renewed by the collector itself.
       lib.prediction('credential', |||
-        %(expiry)s - time()
-        < (
-          clamp_max(0.1 * 604800 / (%(renewals)s > 0), %(horizon)d)
-          or 0 * %(expiry)s + %(horizon)d
-        )
+        %(expiry)s - time() < %(horizon)d
+        and %(renewals)s == 0
       ||| % { expiry: expiry, renewals: lib.held('collector:credential:renewals'), horizon: lib.seconds(p.credentialHorizon) }),
       lib.prediction('volume_zero', |||
         sum without (window) (collector:records:level{window="10"}) / -(%(slope)s < 0) < %(horizon)d
@@ -62,22 +70,13 @@ function(config, lib) {
         { prediction: 'quota', expr: 'clamp(1 - collector:quota:exhaustion_seconds / collector:quota:reset_seconds, 0, 1)' },
         { prediction: 'volume_zero', expr: '1 - exp(-max without (window) (abs(collector:records:deviation) / collector:records:limit))' },
       ]
-    ] + [
-      lib.record('collector:quota:remaining_ratio', lib.fact('collection_quota_remaining_ratio')),
-      lib.record('collector:quota:reset_seconds', lib.fact('collection_quota_reset_timestamp_seconds') + ' - time() > 0'),
-      // The use of two hours and of four: the slower decides.
-      lib.record('collector:quota:exhaustion_seconds', |||
-        collector:quota:remaining_ratio
-        /
-        (min without (over) (
-          label_replace(-deriv(collector:quota:remaining_ratio[2h]), "over", "2h", "", "")
-          or label_replace(-deriv(collector:quota:remaining_ratio[4h]), "over", "4h", "", "")
-        ) > 0)
-      |||),
     ]),
     lib.group('predictions-long', config.longInterval, [
       lib.record('collector:credential:hourly_timestamp_seconds', expiry),
-      lib.record('collector:credential:renewals', 'changes(collector:credential:hourly_timestamp_seconds[7d])'),
+      lib.record('collector:credential:renewals', |||
+        changes(collector:credential:hourly_timestamp_seconds[7d])
+        and count_over_time(collector:credential:hourly_timestamp_seconds[7d]) >= %d
+      ||| % (2 * 86400 / lib.seconds(config.longInterval))),
     ]),
   ],
 }

@@ -44,6 +44,8 @@ function(config, lib) {
           clamp(collector:sli_error:ratio, 0.0001, 0.9999) * ln(clamp(collector:sli_error:ratio, 0.0001, 0.9999) / collector:sli_errors:usual_ratio)
           + clamp(1 - collector:sli_error:ratio, 0.0001, 0.9999) * ln(clamp(1 - collector:sli_error:ratio, 0.0001, 0.9999) / (1 - collector:sli_errors:usual_ratio))
         )
+        * ignoring (sli, window) group_left ()
+        ((1 - clamp_min(collector:flake:persist_ratio - collector:flake:ratio, 0)) / (1 + clamp_min(collector:flake:persist_ratio - collector:flake:ratio, 0)))
         and collector:sli_error:ratio > collector:sli_errors:usual_ratio
         and collector:sli_errors:increase >= %(minErrors)d
         and collector:sli_events:increase >= %(minEvents)d

@@ -70,7 +70,7 @@ function(config, lib) {
         quartile: lib.held('collector:records:error_quartile'),
         rare: lib.held('collector:records:error_rare'),
         min: c.minSpread * 0.67,
-        sigmas: lib.sigmas('volume'),
+        sigmas: lib.sigmas('volume', 3),
         factor: std.log(c.minFactor),
       }),
       lib.record('collector:records:lower', |||
@@ -126,7 +126,7 @@ function(config, lib) {
         )
       ||| % {
         spread: lib.held('collector:quality:week_spread_ratio'),
-        sigmas: lib.sigmas('quality'),
+        sigmas: lib.sigmas('quality', 3),
         minDrop: config.quality.minDrop,
         target: lib.fact('collection_quality_target_ratio'),
       }),

@@ -49,11 +49,11 @@ function(config) {
   },
 
   // An alert on one kind of problem of a collector; `told` where the message weighs it differently.
-  problem(name, severity, problem, kind, annotations, timing={}, labels={}, told=severity)::
+  problem(name, severity, problem, kind, annotations, timing={}, labels={}, told=severity, unless='')::
     this.alert(
       name,
       told,
-      this.labelled('sum without (problem, severity) (collector:problem:value{problem="%s", severity="%s"})' % [problem, severity]),
+      this.labelled('sum without (problem, severity) (collector:problem:value{problem="%s", severity="%s"})' % [problem, severity] + unless),
       { kind: kind } + labels,
       about(annotations),
       timing,

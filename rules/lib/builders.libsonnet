@@ -47,9 +47,13 @@ function(config) {
   // ln(tests per week / false alerts per week).
   limit(share):: '(collector:evidence:limit_nats + %g)' % -std.log(config.falseAlertShares[share]),
 
+  // The same for medians of n runs: n in a row are one test.
+  local medianLimit(share, runs) = 'clamp_min(collector:evidence:limit_nats + %g, 2)' % -std.log(config.falseAlertShares[share] * runs),
+
+
   // Deviations as a multiple of sigma with that evidence: z where the Gaussian tail is e^-limit,
   // z = sqrt(2 L - ln(4 pi L)) (asymptotic inverse of the normal tail).
-  sigmas(share):: 'sqrt(2 * %(l)s - ln(12.566 * %(l)s))' % { l: this.limit(share) },
+  sigmas(share, runs=1):: 'sqrt(2 * %(l)s - ln(12.566 * %(l)s))' % { l: medianLimit(share, runs) },
 
   // ---- Writing -----------------------------------------------------------------------------------
 

@@ -1,0 +1,489 @@
+"""Alerts about one collector: silent on the healthy look-alike, firing in time, resolved."""
+
+from pathlib import Path
+
+import pytest
+
+from collection_health.schedule import utc
+from tests.rules.story import Alert, Story
+
+TIMEOUT = "Reason timeout. "
+
+
+@pytest.mark.parametrize(
+    ("every", "runs", "since", "severities"),
+    [
+        ("30s", 4, "1m 30s ago", ["warning"]),
+        ("1h", 2, "1h 0m 0s ago", ["warning"]),
+        ("1d", 2, "1d 0h 0m 0s ago", ["critical", "warning"]),
+    ],
+)
+def test_failing_waits_for_what_flakes_cannot_explain(
+    tmp_path: Path, every: str, runs: int, since: str, severities: list[str]
+) -> None:
+    """A clean collector is failing after as many runs as its cadence makes news, not before."""
+    story = Story(step=every)
+    orders = story.collector(every=every).past(400).good(2).bad(runs - 1).silent("CollectorFailing")
+    orders.bad().fires(
+        "CollectorFailing",
+        *(
+            Alert(
+                severity,
+                f"Collector orders failed {runs} runs in a row, more than its own past explains.",
+                since=since,
+                cause=TIMEOUT,
+            )
+            for severity in severities
+        ),
+    ).good(1).silent("CollectorFailing")
+    story.check(tmp_path)
+
+
+def test_failing_becomes_critical_with_certainty(tmp_path: Path) -> None:
+    """More failed runs make the same alert critical, beside the warning that Alertmanager inhibits."""
+    story = Story(step="1h")
+    story.collector().past(400).good(2).bad(5, stage="fetch").fires(
+        "CollectorFailing",
+        *(
+            Alert(
+                severity,
+                "Collector orders failed 5 runs in a row, more than its own past explains.",
+                since="4h 0m 0s ago",
+                cause="Reason timeout at stage fetch. ",
+            )
+            for severity in ("critical", "warning")
+        ),
+    ).good().silent("CollectorFailing")
+    story.check(tmp_path)
+
+
+def test_failing_needs_one_run_for_reasons_that_do_not_heal(tmp_path: Path) -> None:
+    """One run refused for its credentials is enough, unless such refusals healed before."""
+    story = Story(step="1h")
+    story.collector("orders").past(100).good(2).bad(1, reason="auth").fires(
+        "CollectorFailing",
+        Alert(
+            "warning",
+            "Collector orders failed 1 runs in a row, more than its own past explains.",
+            since="0s ago",
+            cause="Reason auth. ",
+        ),
+    ).good().silent("CollectorFailing")
+    story.collector("seen").past(100).bad(1, reason="auth").good(3).bad(1, reason="auth").silent(
+        "CollectorFailing"
+    )
+    story.check(tmp_path)
+
+
+def test_flaky_collectors_wait_longer(tmp_path: Path) -> None:
+    """A collector whose failures often come in twos is not failing at the second."""
+    story = Story(step="1h")
+    flaky = story.collector()
+    for _ in range(12):
+        flaky.past(20)
+        flaky.past(2, bad=True)
+    flaky.past(20).good(2).bad(8).silent("CollectorFailing").bad(1).fires(
+        "CollectorFailing",
+        Alert(
+            "warning",
+            "Collector orders failed 9 runs in a row, more than its own past explains.",
+            since="8h 0m 0s ago",
+            cause=TIMEOUT,
+        ),
+    )
+    story.check(tmp_path)
+
+
+def test_failing_intermittently(tmp_path: Path) -> None:
+    """Every other run failing is told apart from one short streak of failures."""
+    story = Story(step="1h")
+    story.collector("orders").past(400).good(2).bad().good().bad().silent(
+        "CollectorFailingIntermittently"
+    ).good().bad().good().bad().fires(
+        "CollectorFailingIntermittently",
+        Alert(
+            "warning",
+            "40% of the last runs of collector orders failed, more than its own past explains.",
+            since="0s ago",
+            cause=TIMEOUT,
+        ),
+    ).good(10).silent("CollectorFailingIntermittently")
+    story.collector("once").past(400).good(2).bad(4).good(2).silent("CollectorFailingIntermittently")
+    story.check(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("every", "step", "late", "overdue", "since"),
+    [
+        ("30s", "30s", 6, "9.5s", "20s ago"),
+        ("1h", "5m", 1.75, "9m 50s", "29m 50s ago"),
+        ("1d", "1h", 1.125, "1h 39m 50s", "1h 59m 50s ago"),
+    ],
+)
+def test_not_running(
+    tmp_path: Path, every: str, step: str, late: float, overdue: str, since: str
+) -> None:
+    """A late run is no news before grace, usual duration and hesitation are over."""
+    story = Story(step=step)
+    orders = story.collector(every=every).past(20).good(2)
+    orders.silent("CollectorNotRunning", after=late - 3 if every == "30s" else 1)
+    orders.fires(
+        "CollectorNotRunning",
+        Alert("critical", f"Collector orders is {overdue} past the deadline of its next run.", since=since),
+        after=late,
+    )
+    orders.quiet(late + 1).good().silent("CollectorNotRunning")
+    story.check(tmp_path)
+
+
+def test_hanging_run_is_not_a_missing_one(tmp_path: Path) -> None:
+    """A run under way beyond its usual duration hangs; it is critical once the next one is due."""
+    story = Story(step="5m")
+    orders = story.collector().past(50, duration=60.0).good(1, duration=60.0).started()
+    orders.silent("CollectorRunOverdue", after=1 + 5 / 60)
+    hanging = "A run of collector orders has been under way for {} without an end."
+    orders.fires(
+        "CollectorRunOverdue",
+        Alert("warning", hanging.format("10m 0s")),
+        after=1 + 10 / 60,
+    )
+    orders.fires(
+        "CollectorRunOverdue",
+        *(Alert(severity, hanging.format("2h 0m 0s"), since="43m 0s ago") for severity in ("critical", "warning")),
+        after=3,
+    )
+    orders.silent("CollectorNotRunning", after=3)
+    orders.quiet(3).good().silent("CollectorRunOverdue")
+    story.check(tmp_path)
+
+
+def test_data_stale_although_it_runs(tmp_path: Path) -> None:
+    """Skipped runs are runs, but the data grows older than its owner allows."""
+    story = Story(step="30m")
+    story.collector(slo={"freshness": "2h"}).past(50).good(2).skipped(1).silent(
+        "CollectorDataStale"
+    ).skipped(2).fires(
+        "CollectorDataStale",
+        Alert("critical", "The newest good data of collector orders is 1.5 times as old as it may be."),
+    ).good().silent("CollectorDataStale")
+    story.check(tmp_path)
+
+
+def test_data_stale_yields_to_what_explains_it(tmp_path: Path) -> None:
+    """Old data of a failing collector is one problem, not two."""
+    story = Story(step="1h")
+    story.collector(slo={"freshness": "2h"}).past(400).good(2).bad(4).silent("CollectorDataStale")
+    story.check(tmp_path)
+
+
+def test_schema_changed(tmp_path: Path) -> None:
+    """The first run refused by the schema says that the upstream changed."""
+    story = Story(step="1h")
+    story.collector().past(100).bad(1).silent("CollectorSchemaChanged").good(2).bad(
+        1, reason="schema", stage="validate"
+    ).fires(
+        "CollectorSchemaChanged",
+        Alert(
+            "warning",
+            "Collector orders failed 1 runs on a schema it had always understood.",
+            since="0s ago",
+            cause="Reason schema at stage validate. ",
+        ),
+    ).good().silent("CollectorSchemaChanged")
+    story.check(tmp_path)
+
+
+def test_failing_since_version(tmp_path: Path) -> None:
+    """Failures that begin with a release are laid at its door; later ones are not."""
+    story = Story(step="1h")
+    story.collector("orders").past(400, version="1").good(2, version="1").bad(2, version="2").fires(
+        "CollectorFailingSinceVersion",
+        Alert(
+            "warning",
+            "Collector orders began to fail 0s after its version changed.",
+            since="1h 0m 0s ago",
+            cause=TIMEOUT,
+        ),
+    ).good(1, version="2").silent("CollectorFailingSinceVersion")
+    story.collector("stable").past(400, version="1").good(1, version="2").good(5, version="2").bad(
+        2, version="2"
+    ).silent("CollectorFailingSinceVersion")
+    story.check(tmp_path)
+
+
+def test_probe_failing(tmp_path: Path) -> None:
+    """A probe that fails throughout ten minutes is news, one failed check is not."""
+    story = Story(step="5m")
+    orders = story.collector(
+        every="5m", probes=[{"type": "connectivity", "url": "tcp://source:80", "every": "5m"}]
+    )
+    orders.past(50).probe(True).good(3).probe(False).good(1)
+    orders.silent("CollectorProbeFailing").good(3).fires(
+        "CollectorProbeFailing",
+        Alert("warning", "1 probes of collector orders have failed throughout."),
+    ).probe(True).good(2).silent("CollectorProbeFailing")
+    story.check(tmp_path)
+
+
+def test_unregistered(tmp_path: Path) -> None:
+    """A collector that the inventory lacks is told of once it stays."""
+    story = Story(step="30m")
+    orders = story.collector(registered=False).silent("CollectorUnregistered", after=0.5).good(4)
+    orders.fires(
+        "CollectorUnregistered",
+        Alert(
+            "info",
+            "Collector orders reports outcomes but is missing in the inventory (1): "
+            "its schedule is guessed and it has no owner.",
+        ),
+    ).leaves().quiet().silent("CollectorUnregistered", after=1)
+    story.check(tmp_path)
+
+
+@pytest.mark.parametrize("every", ["30s", "1h", "1d"])
+def test_slow(tmp_path: Path, every: str) -> None:
+    """Two runs far beyond the usual duration are news at every cadence; one is not."""
+    story = Story(step=every)
+    story.collector(every=every).past(100, duration=10.0).good(2, duration=10.0).good(
+        1, duration=60.0
+    ).silent("CollectorSlow").good(1, duration=60.0).fires(
+        "CollectorSlow",
+        Alert("warning", "Runs of collector orders take 6 times their usual duration."),
+    ).good(2, duration=10.0).silent("CollectorSlow")
+    story.check(tmp_path)
+
+
+@pytest.mark.parametrize("every", ["30s", "1h", "1d"])
+def test_volume_zero(tmp_path: Path, every: str) -> None:
+    """Successful runs without records are news at the second one."""
+    story = Story(step=every)
+    story.collector(every=every).past(100, records={"collected": 500}).good(
+        2, records={"collected": 500}
+    ).good(1, records={"collected": 0}).silent("CollectorVolumeAnomaly").good(
+        1, records={"collected": 0}
+    ).fires(
+        "CollectorVolumeAnomaly",
+        Alert(
+            "warning",
+            "The last runs of collector orders succeeded with 0 records, which it practically never does.",
+            {"direction": "zero"},
+        ),
+    ).good(2, records={"collected": 480}).silent("CollectorVolumeAnomaly")
+    story.check(tmp_path)
+
+
+def test_volume_low_and_high(tmp_path: Path) -> None:
+    """A daily rhythm is expected, not news; less or more than it at that hour is."""
+    story = Story(step="2h")
+    rhythm = [100, 110, 120, 150, 200, 260, 300, 310, 260, 200, 150, 120]
+
+    def day(collector: str, factor: float = 1.0) -> None:
+        for number, count in enumerate(rhythm):
+            jitter = 1 + 0.04 * ((number * 7) % 5 - 2)
+            orders.good(1, records={"collected": int(count * jitter * factor)})
+
+    orders = story.collector(every="2h")
+    for _ in range(10):
+        day("orders")
+    orders.silent("CollectorVolumeAnomaly")
+    day("orders", 0.3)
+    orders.fires(
+        "CollectorVolumeAnomaly",
+        Alert(
+            "warning",
+            "Collector orders brings 30.56% of the records expected at this time.",
+            {"direction": "low"},
+        ),
+    )
+    day("orders")
+    orders.silent("CollectorVolumeAnomaly")
+    day("orders", 4)
+    orders.fires(
+        "CollectorVolumeAnomaly",
+        Alert(
+            "info",
+            "Collector orders brings 4 times the records expected at this time.",
+            {"direction": "high"},
+        ),
+    )
+    story.check(tmp_path)
+
+
+def test_volume_trending_to_zero(tmp_path: Path) -> None:
+    """A volume that shrinks run by run is announced before nothing is left."""
+    story = Story(step="2h")
+    orders = story.collector(every="2h")
+    for run in range(112):
+        orders.good(1, records={"collected": 200 + 5 * (run % 3)})
+    orders.silent("CollectorVolumeTrendingToZero")
+    for run in range(24):
+        orders.good(1, records={"collected": 200 - 8 * run})
+    orders.fires("CollectorVolumeTrendingToZero", Alert("info", "x"))
+    orders.good(12, records={"collected": 200}).silent("CollectorVolumeTrendingToZero")
+    story.check(tmp_path)
+
+
+def test_quality_low(tmp_path: Path) -> None:
+    """Quality far below the collector's own past is news; a slightly worse run is not."""
+    story = Story(step="1h")
+    usual = {"quality": {"score": 0.98}}
+    story.collector().past(100, **usual).good(26, **usual).good(2, quality={"score": 0.97}).silent(
+        "CollectorQualityLow"
+    ).good(2, quality={"score": 0.7}).fires(
+        "CollectorQualityLow",
+        Alert("warning", "Quality of collector orders fell to 70%, below its target or its own past."),
+    ).good(2, **usual).good(5, **usual).silent("CollectorQualityLow")
+    story.check(tmp_path)
+
+
+def test_flapping_outcomes(tmp_path: Path) -> None:
+    """Outcomes that alternate run by run are one flapping collector."""
+    story = Story(step="1h")
+    orders = story.collector().past(400).good(2).bad().good().bad().silent("CollectorFlapping")
+    orders.good().bad().good().bad().fires(
+        "CollectorFlapping",
+        Alert(
+            "warning",
+            "Collector orders changed between good and bad 7 times lately.",
+            since="0s ago",
+            cause=TIMEOUT,
+        ),
+    ).good(9).silent("CollectorFlapping")
+    story.check(tmp_path)
+
+
+def test_flapping_verdicts(tmp_path: Path) -> None:
+    """A verdict that comes and goes becomes one flapping alert in place of a stream."""
+    story = Story(step="10m")
+    orders = story.collector(every="10m").past(2000)
+    for _ in range(3):
+        orders.good(2).bad(9)
+    orders.silent("CollectorFlapping").good(1).fires(
+        "CollectorFlapping",
+        Alert("critical", "Collector orders changed between good and bad 6 times lately."),
+    )
+    story.check(tmp_path)
+
+
+def test_budget_burns_fast(tmp_path: Path) -> None:
+    """A quarter of an hour's runs failing is far beyond the objective and the collector's own past."""
+    story = Story(step="5m")
+    orders = story.collector(every="5m", slo={"availability": 0.99}).past(3000).good(14)
+    orders.bad().good(2).bad().silent("CollectorBudgetBurn").good(1).bad().good(1).bad().fires(
+        "CollectorBudgetBurn",
+        Alert(
+            "warning",
+            "Collector orders burns the budget of one of its objectives 33.33 times as fast as it may.",
+            {"speed": "fast"},
+            since="0s ago",
+            cause=TIMEOUT,
+        ),
+    ).good(12).silent("CollectorBudgetBurn")
+    story.check(tmp_path)
+
+
+def test_budget_burns_slowly(tmp_path: Path) -> None:
+    """Failures spread over hours spend the budget slowly."""
+    story = Story(step="30m")
+    orders = story.collector(every="30m", slo={"availability": 0.97}).past(600).good(50)
+    orders.bad().silent("CollectorBudgetBurn").good()
+    orders.bad().good().bad().good().bad().good().bad().fires(
+        "CollectorBudgetBurn",
+        Alert(
+            "warning",
+            "Collector orders burns the budget of one of its objectives 3.472 times as fast as it may.",
+            {"speed": "slow"},
+            since="0s ago",
+            cause=TIMEOUT,
+        ),
+    )
+    orders.good(20).silent("CollectorBudgetBurn")
+    story.check(tmp_path)
+
+
+def test_budget_exhaustion_predicted(tmp_path: Path) -> None:
+    """The end of a budget is announced while some of it is left."""
+    story = Story(step="30m")
+    orders = story.collector(every="30m", slo={"availability": 0.99}).past(600).good(50)
+    orders.bad().silent("CollectorBudgetExhaustionPredicted").good(2).bad().good(2).bad().good().bad().fires(
+        "CollectorBudgetExhaustionPredicted", Alert("info", "x", since="0s ago", cause=TIMEOUT)
+    ).good(40).silent("CollectorBudgetExhaustionPredicted")
+    story.check(tmp_path)
+
+
+def test_stale_predicted(tmp_path: Path) -> None:
+    """When the next run is due too late for the freshness target, it is said before it is missed."""
+    story = Story(step="30m")
+    story.collector("orders", slo={"freshness": "2h"}).past(400).good(2).bad(1).fires(
+        "CollectorStalePredicted",
+        Alert(
+            "info",
+            "Data of collector orders will miss its freshness target in 1h 0m 0s, before the next run can be done.",
+            since="0s ago",
+            cause=TIMEOUT,
+        ),
+    ).good().silent("CollectorStalePredicted")
+    story.collector("patient", slo={"freshness": "3h"}).past(400).good(2).bad(1).silent(
+        "CollectorStalePredicted"
+    )
+    story.check(tmp_path)
+
+
+def test_timeout_predicted(tmp_path: Path) -> None:
+    """Runs that grow hour by hour towards the timeout are announced; steady ones near it are not."""
+    story = Story(step="1h")
+    orders = story.collector("orders", timeout="10m").past(100, duration=100.0).good(13, duration=100.0)
+    for run in range(14):
+        orders.good(1, duration=100.0 + 30 * run)
+    orders.fires(
+        "CollectorTimeoutPredicted",
+        Alert("info", "At its present growth collector orders reaches its timeout in 16h 20m 0s."),
+    )
+    orders.good(14, duration=100.0).silent("CollectorTimeoutPredicted")
+    steady = story.collector("steady", timeout="10m").past(100, duration=400.0)
+    for run in range(26):
+        steady.good(1, duration=400.0 + 10 * (run % 3))
+    steady.silent("CollectorTimeoutPredicted")
+    story.check(tmp_path)
+
+
+def test_quota_exhaustion_predicted(tmp_path: Path) -> None:
+    """A quota that will be gone before its reset is announced; one that lasts is not."""
+    story = Story(step="30m")
+    for name, use in (("orders", 90), ("modest", 30)):
+        collector = story.collector(name, every="30m").past(50)
+        for run in range(10):
+            collector.good(1, quota={"limit": 1000, "remaining": 1000 - use * run, "resets_at": utc(86400.0)})
+        if name == "modest":
+            collector.silent("CollectorQuotaExhaustionPredicted")
+        else:
+            collector.fires(
+                "CollectorQuotaExhaustionPredicted",
+                Alert(
+                    "info",
+                    "At its present use collector orders has no quota left in 1h 3m 20s, before the reset.",
+                ),
+            )
+            collector.good(1, quota={"limit": 1000, "remaining": 1000, "resets_at": utc(86400.0 * 2)})
+            collector.silent("CollectorQuotaExhaustionPredicted")
+    story.check(tmp_path)
+
+
+def test_credential_expiring(tmp_path: Path) -> None:
+    """A credential's end is announced three days ahead, critical on the last; tokens renewed daily are not."""
+    story = Story(step="1h")
+    orders = story.collector("orders", every="6h").past(50)
+    expires = {"credential_expires_at": utc(6 * 86400.0)}
+    orders.good(11, **expires).silent("CollectorCredentialExpiring").good(2, **expires)
+    said = "The credential of collector orders expires in {}."
+    orders.fires("CollectorCredentialExpiring", Alert("info", said.format("2d 18h 0m 0s")))
+    orders.good(8, **expires).fires(
+        "CollectorCredentialExpiring",
+        *(Alert(severity, said.format("18h 0m 0s")) for severity in ("info", "critical")),
+    )
+    orders.good(1, credential_expires_at=utc(90 * 86400.0)).silent("CollectorCredentialExpiring")
+    token = story.collector("token", every="6h").past(50)
+    for run in range(21):
+        token.good(1, credential_expires_at=utc((run // 4 + 1.2) * 86400.0))
+    token.silent("CollectorCredentialExpiring")
+    story.check(tmp_path)

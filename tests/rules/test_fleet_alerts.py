@@ -1,0 +1,185 @@
+"""Alerts about dependencies, the fleet, escalation and recovery."""
+
+from pathlib import Path
+
+from tests.rules.story import Alert, Story
+
+TIMEOUT = "Reason timeout. "
+
+
+def test_dependency_explains_its_collectors(tmp_path: Path) -> None:
+    """Collectors that fail together are one failing dependency, and say so; one of them is not."""
+    story = Story(step="5m")
+    story.dependencies = ["db"]
+    orders, sales, stock = (
+        story.collector(name, every="5m", depends_on=["db"]).past(3000).good(3)
+        for name in ("orders", "sales", "stock")
+    )
+    orders.bad(2)
+    sales.good(2)
+    stock.good(2)
+    orders.silent("DependencyFailing")
+    for collector in (orders, sales, stock):
+        collector.bad(3)
+    failing = Alert(
+        "critical",
+        "Dependency db has failed: 3 of its collectors fail because of it.",
+        {"dependency": "db", "tier": "1", "root_cause": "dependency:db"},
+    )
+    story.expect(sales.now - 300, "DependencyFailing", None, failing)
+    for collector, runs in ((orders, 5), (sales, 3), (stock, 3)):
+        collector.fires(
+            "CollectorFailing",
+            *(
+                Alert(
+                    severity,
+                    f"Collector {collector.name} failed {runs} runs in a row, "
+                    "more than its own past explains.",
+                    {"root_cause": "dependency:db"},
+                    since=f"{5 * runs - 5}m 0s ago",
+                    cause=f"{TIMEOUT}Explained by dependency:db. ",
+                )
+                for severity in (("critical", "warning") if runs == 5 else ("warning",))
+            ),
+        )
+        collector.good(1)
+    story.expect(sales.now - 300, "DependencyFailing", None)
+    story.check(tmp_path)
+
+
+def test_second_dependency_of_the_same_collectors_stays_innocent(tmp_path: Path) -> None:
+    """A dependency is not blamed for failures that another one explains better."""
+    story = Story(step="5m")
+    story.dependencies = ["db", "cache"]
+    for name in ("a", "b", "c", "d"):
+        dependencies = ["db", "cache"] if name in "ab" else ["db"]
+        collector = story.collector(name, every="5m", depends_on=dependencies).past(3000).good(3).bad(4)
+    story.query(collector.now - 300, "dependency:failing:bool == 1", ('dependency:failing:bool{dependency="db"}', 1))
+    story.check(tmp_path)
+
+
+def test_dependency_probe_is_proof(tmp_path: Path) -> None:
+    """A dependency whose probe fails throughout is failing, whatever its collectors say yet."""
+    story = Story(step="5m")
+    story.dependencies = ["db"]
+    story.collector("orders", every="1h", depends_on=["db"], tier=2).past(100).good(2)
+    story.add(
+        'collection_dependency_probe_success{job="collection-health",instance="exporter:9036",'
+        'dependency="db",probe="connectivity"}',
+        [1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 1, 1],
+    )
+    story.expect(4 * 300, "DependencyFailing", None)
+    story.expect(
+        7 * 300,
+        "DependencyFailing",
+        None,
+        Alert(
+            "critical",
+            "Dependency db has failed: 0 of its collectors fail because of it.",
+            {"dependency": "db", "tier": "2", "root_cause": "dependency:db"},
+        ),
+    )
+    story.expect(10 * 300, "DependencyFailing", None)
+    story.check(tmp_path)
+
+
+def test_fleet_failing_and_at_risk(tmp_path: Path) -> None:
+    """Most collectors failing without a common dependency is one cause; two of eight are not."""
+    story = Story(step="5m")
+    fleet = [story.collector(f"c{n}", every="5m").past(3000).good(2) for n in range(8)]
+    for number, collector in enumerate(fleet):
+        collector.bad(4) if number < 2 else collector.good(4)
+    fleet[0].silent("FleetFailing").silent("FleetRiskHigh")
+    for number, collector in enumerate(fleet):
+        collector.bad(6) if number < 6 else collector.good(6)
+    at = fleet[0].now - 300
+    story.expect(
+        at,
+        "FleetFailing",
+        None,
+        Alert(
+            "critical",
+            "75% of all collectors are failing for no common dependency: look for what they all share.",
+        ),
+    )
+    story.expect(
+        at,
+        "FleetRiskHigh",
+        None,
+        Alert("warning", "75% of the weight of all collectors is at risk at the same time."),
+    )
+    for collector in fleet:
+        collector.good(1)
+    story.expect(at + 300, "FleetFailing", None)
+    story.expect(at + 300, "FleetRiskHigh", None)
+    story.check(tmp_path)
+
+
+def test_unacknowledged_climbs_by_tier(tmp_path: Path) -> None:
+    """A critical problem climbs level by level until somebody acknowledges it; tier 3 never does."""
+    story = Story(step="5m")
+    orders = story.collector("orders", every="5m").past(3000).good(2).bad(5)
+    story.collector("minor", every="5m", tier=3).past(3000).good(2).bad(20)
+    said = Alert(
+        "critical",
+        "Collector orders (tier 1) has a critical problem (1) that nobody has acknowledged in time.",
+    )
+
+    def levels(*levels: str) -> list[Alert]:
+        return [Alert(said.severity, said.description, {"level": level}) for level in levels]
+
+    orders.fires("CollectorUnacknowledged", *levels("1")).bad(3)
+    orders.fires("CollectorUnacknowledged", *levels("1", "2")).bad(3)
+    orders.fires("CollectorUnacknowledged", *levels("1", "2", "3"))
+    orders.control("acknowledged").bad(1).silent("CollectorUnacknowledged")
+    story.check(tmp_path)
+
+
+def test_recovery_under_way_holds_and_exhaustion_raises(tmp_path: Path) -> None:
+    """While recovery may still succeed nobody is called; when it is exhausted all levels are."""
+    story = Story(step="5m")
+    recovery = {"mode": "auto", "steps": [{"action": "rerun"}]}
+    orders = story.collector("orders", every="5m", recovery=recovery).past(3000).good(2).bad(4)
+    orders.recovery("started").bad(3).silent("CollectorUnacknowledged").silent("CollectorRecoveryExhausted")
+    orders.recovery("exhausted").bad(1).fires(
+        "CollectorRecoveryExhausted",
+        Alert(
+            "critical",
+            "All recovery steps of collector orders were tried (1 ladder) and no good run followed.",
+        ),
+    )
+    orders.fires(
+        "CollectorUnacknowledged",
+        *(
+            Alert(
+                "critical",
+                "Collector orders (tier 1) has a critical problem (1) that nobody has acknowledged in time.",
+                {"level": level},
+            )
+            for level in ("1", "2", "3")
+        ),
+    )
+    orders.good(1).silent("CollectorRecoveryExhausted").silent("CollectorUnacknowledged")
+    story.check(tmp_path)
+
+
+def test_recovery_circuit_open(tmp_path: Path) -> None:
+    """A breaker that holds recovery is told once, and only while it does."""
+    story = Story(step="5m")
+    story.collector("orders", every="5m").past(100).good(6)
+    labels = '{job="collection-health",instance="exporter:9036",collector="orders"}'
+    story.add(f"collection_recovery_circuit_open{labels}", [0, 0, 1, 1, 0, 0])
+    story.add(f"collection_recovery_exhausted{labels}", [0] * 6)
+    story.add(f"collection_recovery_in_progress{labels}", [0] * 6)
+    story.expect(300, "CollectorRecoveryCircuitOpen", "orders")
+    story.expect(
+        900,
+        "CollectorRecoveryCircuitOpen",
+        "orders",
+        Alert(
+            "warning",
+            "Recovery of collector orders failed to help too often; 1 breaker is open and nothing automatic will run.",
+        ),
+    )
+    story.expect(1500, "CollectorRecoveryCircuitOpen", "orders")
+    story.check(tmp_path)

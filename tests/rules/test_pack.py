@@ -1,0 +1,148 @@
+"""The pack as a whole: every knob of names and switches works, every alert is complete."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import _jsonnet
+import pytest
+import yaml
+
+from tests.tools import tool
+
+ROOT = Path(__file__).resolve().parents[2]
+GENERATED = ROOT / "rules/generated"
+RUNBOOKS = ROOT / "rules/runbooks/README.md"
+CONTROLS = {"severity": {"critical", "warning", "info"}}
+
+
+def pack(overlay: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Recording and alerting rules of the pack with a changed `_config`."""
+    snippet = """
+      local mixin = (import 'config.libsonnet') + (import 'rules/rules.libsonnet') + { _config+:: %s };
+      { rules: mixin.prometheusRules.groups, alerts: mixin.prometheusAlerts.groups }
+    """
+    text = _jsonnet.evaluate_snippet(
+        "pack.jsonnet", snippet % json.dumps(overlay or {}), jpathdir=[str(ROOT)]
+    )
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def alerts(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All alerting rules of some groups."""
+    return [rule for group in groups for rule in group["rules"]]
+
+
+PACK = pack()
+NAMES = sorted({rule["alert"] for rule in alerts(PACK["alerts"])})
+
+
+def check(groups: list[dict[str, Any]], directory: Path) -> None:
+    """Promtool accepts the groups without a warning."""
+    file = directory / "rules.yml"
+    file.write_text(yaml.safe_dump({"groups": groups}))
+    done = subprocess.run(
+        [str(tool("promtool")), "check", "rules", "--lint=all", "--lint-fatal", str(file)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_default_label_is_left_when_all_are_renamed(tmp_path: Path) -> None:
+    """Job selectors, instance labels and links come from the configuration and nowhere else."""
+    renamed = pack({
+        "selector": 'scrape="health"',
+        "instanceLabels": ["target", "scrape"],
+        "clusterLabel": "site",
+        "prometheusSelector": 'scrape="prom"',
+        "alertmanagerSelector": 'scrape="am"',
+        "runbookUrlPattern": "https://runbooks.example/%s",
+        "dashboardUrlPattern": "https://grafana.example/d/%s",
+        "exporterUrl": "https://exporter.example",
+    })
+    check(renamed["rules"], tmp_path)
+    check(renamed["alerts"], tmp_path)
+    text = json.dumps(renamed)
+    for default in (
+        'job=\\"', "instance", "container", "namespace", "collection-health\\\"", "github.com", "localhost",
+    ):  # fmt: skip
+        assert default not in text, re.findall(f".{{80}}{re.escape(default)}.{{40}}", text)[:3]
+
+
+@pytest.mark.parametrize("alertname", NAMES)
+def test_each_alert_can_be_switched_off(alertname: str) -> None:
+    """A name in disabledAlerts takes away that alert and no other."""
+    left = {rule["alert"] for rule in alerts(pack({"disabledAlerts": [alertname]})["alerts"])}
+    assert left == set(NAMES) - {alertname}
+
+
+def test_shadow_alerts_are_labelled_for_nobody() -> None:
+    """An alert on trial carries shadow="true", the others do not."""
+    trial = alerts(pack({"shadowAlerts": ["CollectorSlow"]})["alerts"])
+    assert {rule["alert"] for rule in trial if rule["labels"].get("shadow") == "true"} == {"CollectorSlow"}
+
+
+def test_extra_labels_annotations_and_overrides() -> None:
+    """Teams add labels to all alerts and change single ones without touching jsonnet."""
+    changed = alerts(pack({
+        "alertExtraLabels": {"source": "collectors"},
+        "alertExtraAnnotations": {"channel": "#data"},
+        "alertOverrides": {"CollectorSlow": {"severity": "info", "for": "30m", "labels": {"kind": "pace"}}},
+    })["alerts"])  # fmt: skip
+    assert all(rule["labels"]["source"] == "collectors" for rule in changed)
+    assert all(rule["annotations"]["channel"] == "#data" for rule in changed)
+    slow = next(rule for rule in changed if rule["alert"] == "CollectorSlow")
+    assert (slow["labels"]["severity"], slow["labels"]["kind"], slow["for"]) == ("info", "pace", "30m")
+
+
+def test_the_dial_moves_the_thresholds() -> None:
+    """More false alerts accepted means thresholds that are reached sooner."""
+    loose = json.dumps(pack({"falseAlertsPerCollectorWeek": 0.5}))
+    assert "ln(0.25 /" in loose
+    assert "ln(0.025 /" in json.dumps(PACK)
+
+
+@pytest.mark.parametrize("rule", alerts(PACK["alerts"]), ids=lambda rule: rule["alert"])
+def test_alert_is_complete(rule: dict[str, Any]) -> None:
+    """Each alert says what is wrong, why, what it means, what to do and where to look."""
+    written = rule["annotations"]
+    assert len(rule["alert"]) <= 40
+    assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+    assert "kind" in rule["labels"]
+    assert written["summary"].endswith(".")
+    assert "{{" not in written["summary"]
+    assert "{{" in written["description"]
+    for annotation in ("cause", "impact", "action"):
+        assert written[annotation].strip()
+    assert written["runbook_url"].endswith("#" + rule["alert"].lower())
+    assert written["dashboard_url"].startswith("/d/collection-health-")
+    assert "root_cause" in rule["labels"] or "collector:labels:info" in rule["expr"]
+
+
+@pytest.mark.parametrize("alertname", NAMES)
+def test_alert_has_tests_and_a_runbook_section(alertname: str) -> None:
+    """No alert ships without a promtool test and a runbook section with all its parts."""
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*_alerts.py"))
+    assert f'"{alertname}"' in tests
+    _, found, rest = RUNBOOKS.read_text().partition(f"\n## {alertname}\n")
+    assert found, f"no section in {RUNBOOKS.name}"
+    section = rest.split("\n## ")[0]
+    for part in ("Meaning", "Impact", "Diagnosis", "Remedy", "False positives", "Knobs"):
+        assert f"**{part}" in section, part
+
+
+def test_groups_stay_small_and_named_once() -> None:
+    """At most twenty rules a group, so that no group holds up another; names are unique."""
+    groups = PACK["rules"] + PACK["alerts"]
+    names = [group["name"] for group in groups]
+    assert len(names) == len(set(names))
+    assert {group["name"]: len(group["rules"]) for group in groups if len(group["rules"]) > 20} == {}
+
+
+def test_generated_files_pass_promtool(tmp_path: Path) -> None:
+    """The committed rules load without a lint warning."""
+    for file in sorted(GENERATED.glob("*.yml")):
+        check(yaml.safe_load(file.read_text())["groups"], tmp_path)
