@@ -195,7 +195,7 @@ function(kit)
           queries: [kit.query(q('%(state)s and on (%%(by)s) topk(%(worst)d, %(now)s > 0)' % {
             state: state,
             worst: settings.worst,
-            now: kit.teams('max by (%%(by)s) (avg_over_time(%s[$__range] @ end()))' % state),
+            now: kit.teamsAtEnd('max by (%%(by)s) (avg_over_time(%s[$__range] @ end()))' % state),
           }), '{{collector}}')],
           mappings: kit.states,
           thresholds: kit.stateSteps,

@@ -102,7 +102,7 @@ function(kit)
           max: 1,
           queries: [kit.query(q('%s and on (%%(by)s, sli) bottomk(10, %s)' % [
             remaining,
-            kit.teams(kit.rule('collector:error_budget:remaining_ratio') + ' @ end()'),
+            kit.teamsAtEnd(remaining + ' @ end()'),
           ]), '{{collector}} {{sli}}')],
           thresholds: budget,
           links: kit.seriesToCollector,

@@ -63,6 +63,8 @@ function(config)
       local counter(past) = 'sum by (' + labels + ') (' + braced(metric, [matchers, extra]) + past + ')';
       '(' + counter('') + ' - ' + counter(' offset $__interval') + ' >= 0)',
     teams(expr):: '(' + expr + ' ' + teams + ')',
+    // For choosing what a graph shows by its last point: with @ end() throughout it is computed only once.
+    teamsAtEnd(expr):: '(' + expr + ' ' + teams + ' @ end())',
     // Alerts of this pack that are firing; shadow alerts are tried out silently and do not count.
     alerts(extra='', kind='kind!=""'):: braced('ALERTS', ['alertstate="firing"', kind, 'shadow=""', clusterMatcher, extra]),
     // When each of these alerts became true, in milliseconds as Grafana's date units want it.
