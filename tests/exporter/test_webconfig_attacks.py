@@ -24,7 +24,7 @@ from collection_health.pipeline import Pipeline
 
 TOKEN = "writer-token-0123456789"
 GOOD = b'{"collector": "orders", "outcome": "success"}'
-EXAMPLES = ("job/feed", "feed", "ack")  # groups, names, fingerprints; verbs
+EXAMPLES = ("job/feed", "feed", "ack", "approve")  # groups, names, fingerprints; verbs
 HEAD = b"POST /api/v1/outcomes HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
 
 

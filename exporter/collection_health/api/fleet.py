@@ -8,10 +8,10 @@ from collection_health.api import shapes
 from collection_health.api.bodies import ProblemError
 from collection_health.api.controls import find
 from collection_health.api.table import Route, add, query_of
-from collection_health.api.times import rfc3339, seen, span
 from collection_health.api.view import Selection, View, reply
 from collection_health.inventory import CollectorConfig
 from collection_health.state import CollectorState
+from collection_health.times import rfc3339, seen, span
 from collection_health.timing import timing
 
 # Problems after which the data itself may be wrong, or old.

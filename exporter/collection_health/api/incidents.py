@@ -4,10 +4,10 @@ from msgspec import Struct, field
 
 from collection_health import fold
 from collection_health.api import shapes
-from collection_health.api.times import rfc3339
 from collection_health.events import Control, Event, Outcome, Recovery
 from collection_health.inventory import CollectorConfig
 from collection_health.state import CollectorState
+from collection_health.times import rfc3339
 
 MAX_DONE = 50  # controls and recovery steps told of one incident
 

@@ -14,10 +14,10 @@ from collection_health.api import history, parts, records, shapes
 from collection_health.api.bodies import ProblemError
 from collection_health.api.controls import find
 from collection_health.api.page import page
-from collection_health.api.times import span
 from collection_health.api.view import View
 from collection_health.server import PIPELINE
 from collection_health.state import CollectorState
+from collection_health.times import span
 
 RUNS_LISTED, INCIDENTS_LISTED = 20, 10
 
@@ -41,8 +41,8 @@ async def collector(request: web.Request) -> web.StreamResponse:
     item = view.collector(state)
     recovers = view.pipeline.config(state.name).recovery is not None
     body = (
-        f'<div id="now" data-live><div class="card {item.state}"><p>{parts.chip(item.state)} '
-        f"{_basis(view, item)}</p>{parts.strip(item.facts.runs)}{parts.summary(item, view.now)}"
+        f'<div id="now" data-live><div class="card {item.state}">'
+        f"<p>{parts.headline(item, view.now)} {_basis(view, item)}</p>{parts.strip(item.facts.runs)}{parts.summary(item)}"
         f"</div>{_facts(view, item, state)}</div>"
         f'<h2 id="h-controls">Controls</h2><div id="controls" data-live>'
         f"{parts.forms(item, recovers)}</div>"
@@ -197,8 +197,8 @@ async def acknowledge(request: web.Request) -> web.StreamResponse:
     return page(
         title,
         f"<h1>{escape(title)}</h1>"
-        f'<div class="card {item.state}"><p>{parts.chip(item.state)}</p>'
-        f"{parts.strip(item.facts.runs)}{parts.summary(item, view.now)}</div>"
+        f'<div class="card {item.state}"><p>{parts.headline(item, view.now)}</p>'
+        f"{parts.strip(item.facts.runs)}{parts.summary(item)}</div>"
         f'<form method="post" action="{action}">'
         f'<p><label for="duration">For how long</label><select id="duration" name="duration">'
         f'{options}</select></p><p><label for="actor">Your name</label>'

@@ -5,17 +5,10 @@ from html import escape
 from urllib.parse import quote
 
 from collection_health.api import shapes
-from collection_health.api.times import span
+from collection_health.times import span
 
 _SIGNS: dict[shapes.StateName, str] = {
     "failing": "✖", "degraded": "▲", "unknown": "?", "healthy": "●",
-}  # fmt: skip
-_PHASES = {
-    "queued": "recovery is queued", "proposed": "recovery waits for approval",
-    "approved": "recovery is approved", "held": "recovery is held back",
-    "started": "recovery is running", "finished": "recovery ran; waiting for good data",
-    "exhausted": "recovery has nothing left to try; a person is needed",
-    "skipped": "no recovery", "circuit_open": "recovery is stopped by its circuit breaker",
 }  # fmt: skip
 
 
@@ -40,53 +33,6 @@ def strip(runs: list[shapes.RunKind]) -> str:
     return f'<div class="strip" role="img" aria-label="{label}" title="{label}">{bars}</div>'
 
 
-def why(item: shapes.Collector, now: float) -> list[str]:
-    """What is wrong, in sentences (text): the open incident, then what the rules find."""
-    facts, found = item.facts, item.conclusions
-    lines: list[str] = []
-    if facts.failing_since:
-        where = f" at {facts.stage}" if facts.stage else ""
-        streak = facts.consecutive_failures
-        row = f", {streak} runs in a row" if streak > 1 else ""
-        line = f"{facts.reason or 'unknown'}{where} for {since(facts.failing_since, now)}{row}"
-        lines.append(f"{line}: {facts.message}" if facts.message else line)
-    if found is not None:
-        lines += [f"explained by {name}, which fails too" for name in found.explained_by]
-        problems = sorted({item.problem.replace("_", " ") for item in found.problems})
-        if problems:
-            lines.append(f"rules: {', '.join(problems)}")
-        lines += [
-            f"predicted: {item.prediction.replace('_', ' ')} in {span(item.seconds)}"
-            for item in found.predictions
-        ]
-    lines += [
-        f"probe {name} fails: {probe.message or 'no message'}"
-        for name, probe in facts.probes.items()
-        if not probe.success
-    ]
-    return lines
-
-
-def doing(item: shapes.Collector, now: float) -> list[str]:
-    """What is being done about it (text): controls that hold, the recovery."""
-    lines = []
-    for name, control in item.controls.items():
-        until = f" for another {ahead(control.until, now)}" if control.until else ""
-        by = f" by {control.actor}" if control.actor else ""
-        reason = f": {control.reason}" if control.reason else ""
-        lines.append(f"{_control_word(name)}{by}{until}{reason}")
-    recovery = item.recovery
-    if recovery is not None and recovery.phase in _PHASES and item.facts.failing_since:
-        action = f" ({recovery.action})" if recovery.action else ""
-        text = f": {recovery.text}" if recovery.text else ""
-        lines.append(f"{_PHASES[recovery.phase]}{action}{text}")
-    return lines
-
-
-def _control_word(name: str) -> str:
-    return "in maintenance" if name == "maintenance" else name
-
-
 def since(moment: str | None, now: float) -> str:
     """How long ago an RFC 3339 time was; ``never`` without one."""
     if moment is None:
@@ -94,18 +40,18 @@ def since(moment: str | None, now: float) -> str:
     return span(max(0.0, now - datetime.fromisoformat(moment).timestamp()))
 
 
-def ahead(moment: str | None, now: float) -> str:
-    """How far ahead an RFC 3339 time is."""
-    if moment is None:
-        return "ever"
-    return span(max(0.0, datetime.fromisoformat(moment).timestamp() - now))
+def headline(item: shapes.Collector, now: float) -> str:
+    """The state, and for how long an open incident has lasted."""
+    lasting = item.facts.failing_since
+    text = f' <span class="soft">for {since(lasting, now)}</span>' if lasting else ""
+    return chip(item.state) + text
 
 
-def summary(item: shapes.Collector, now: float) -> str:
+def summary(item: shapes.Collector) -> str:
     """Why it fails and what is being done, as HTML."""
-    wrong = "".join(f"<p>{escape(line)}</p>" for line in why(item, now))
-    done = doing(item, now)
-    being = f"<p><b>Being done:</b> {escape('; '.join(done))}</p>" if done else ""
+    wrong = "".join(f"<p>{escape(line)}</p>" for line in item.why)
+    done = escape("; ".join(item.doing))
+    being = f"<p><b>Being done:</b> {done}</p>" if done else ""
     nobody = item.state == "failing" and not done
     return wrong + being + ('<p class="soft">Nobody is on it yet.</p>' if nobody else "")
 

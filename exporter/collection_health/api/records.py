@@ -14,12 +14,12 @@ from collection_health.api import history, incidents, shapes
 from collection_health.api.bodies import ProblemError
 from collection_health.api.controls import find
 from collection_health.api.table import Route, add, query_of
-from collection_health.api.times import rfc3339, seen
 from collection_health.api.view import reply
 from collection_health.events import BreakGlass, Control, Event, Feedback, Outcome, Recovery
 from collection_health.inventory import CollectorConfig
 from collection_health.pipeline import Pipeline
 from collection_health.server import PIPELINE
+from collection_health.times import rfc3339, seen
 
 T = TypeVar("T")
 RUNS_FOLDED = 2_000  # newest runs that incidents are derived from

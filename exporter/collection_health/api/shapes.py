@@ -123,7 +123,10 @@ class Conclusions(Struct, kw_only=True):
 
 
 class Collector(Struct, kw_only=True):
-    """One collector; ``basis`` says whether ``state`` is a conclusion or taken from facts."""
+    """One collector; ``basis`` says whether ``state`` is a conclusion or taken from facts.
+
+    ``why`` and ``doing`` are for people: what is wrong, and what is being done about it.
+    """
 
     name: str
     team: str
@@ -133,6 +136,8 @@ class Collector(Struct, kw_only=True):
     depends_on: list[str]
     state: StateName
     basis: Basis
+    why: list[str]
+    doing: list[str]
     facts: Facts
     controls: dict[str, ActiveControl]
     recovery: RecoveryFact | None

@@ -12,9 +12,9 @@ from collection_health.api import parts, shapes
 from collection_health.api.bodies import ProblemError
 from collection_health.api.page import page
 from collection_health.api.table import query_of
-from collection_health.api.times import span
 from collection_health.api.view import Selection, View
 from collection_health.state import CollectorState
+from collection_health.times import span
 
 PAGE_SIZE = 50
 _ORDER: tuple[shapes.StateName, ...] = ("failing", "degraded", "unknown", "healthy")
@@ -152,8 +152,8 @@ def _card(view: View, state: CollectorState) -> str:
     recovers = view.pipeline.config(state.name).recovery is not None
     return (
         f'<article class="card {item.state}" id="c-{name}" data-live><h2>'
-        f'<a href="{parts.link(item.name)}">{name}</a>{parts.chip(item.state)}{team}</h2>'
-        f"{parts.strip(item.facts.runs[-40:])}{parts.summary(item, view.now)}"
+        f'<a href="{parts.link(item.name)}">{name}</a>{parts.headline(item, view.now)}{team}</h2>'
+        f"{parts.strip(item.facts.runs[-40:])}{parts.summary(item)}"
         f'<p class="soft">{escape(parts.facts_line(item, view.now))}</p>'
         f'<details><summary>Controls<span class="soft"> of {name}</span></summary>'
         f"{parts.forms(item, recovers)}</details></article>"

@@ -8,13 +8,13 @@ import msgspec
 from aiohttp import web
 from msgspec import structs
 
-from collection_health.api import shapes
+from collection_health.api import shapes, words
 from collection_health.api.conclusions import ORACLE, Verdicts
-from collection_health.api.times import rfc3339, seen
 from collection_health.inventory import CollectorConfig
 from collection_health.pipeline import Pipeline
 from collection_health.server import PIPELINE
 from collection_health.state import BAD, PARTIAL, CollectorState
+from collection_health.times import rfc3339, seen
 from collection_health.timing import timing
 
 RUNS_SHOWN = 60
@@ -54,12 +54,14 @@ class View:
         """One collector."""
         config = self.pipeline.config(state.name)
         word, basis = self.state_of(state, config)
+        known, found = facts(state, config), self.conclusions(state.name)
+        held, repair = controls(state), recovery(state)
         return shapes.Collector(
             name=state.name, team=config.team, owner=config.owner, tier=config.tier,
             registered=config.registered, depends_on=list(config.depends_on),
-            state=word, basis=basis, facts=facts(state, config),
-            controls=controls(state), recovery=recovery(state),
-            conclusions=self.conclusions(state.name),
+            state=word, basis=basis, why=words.why(known, found),
+            doing=words.doing(held, repair, bool(state.failing_since)),
+            facts=known, controls=held, recovery=repair, conclusions=found,
         )  # fmt: skip
 
     def conclusions(self, name: str) -> shapes.Conclusions | None:

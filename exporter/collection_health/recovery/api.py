@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from collection_health import webconfig
 from collection_health.api.bodies import ProblemError, Text, actor_of, decode, wants_html
-from collection_health.api.times import rfc3339
+from collection_health.times import rfc3339
 from collection_health.events import BreakGlass
 from collection_health.inventory_schema import Duration
 from collection_health.pipeline import Overloaded, Pipeline, StorageUnavailable
