@@ -5,7 +5,7 @@ import time
 from collection_health.prometheus import Prometheus, PrometheusError
 
 MIN_FAILING = 3  # fewer collectors than this are no fleet-wide trouble, whatever their share
-FRESH_SECONDS = 5.0
+FRESH_SECONDS = 2.0
 # The rules say what fails and which of it one dependency explains (that one is repaired once).
 QUERY = (
     f"max((fleet:unexplained_failing:ratio and fleet:failing:count >= {MIN_FAILING})"
