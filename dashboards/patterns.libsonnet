@@ -15,14 +15,14 @@ function(kit)
     rows: [
       kit.row('Reasons', [
         kit.barGauge({
-          title: 'Failures by reason',
-          description: 'Failed and missed runs in the time range, by reason, over the chosen collectors.',
+          title: 'Failures of a week by reason',
+          description: 'Failed and missed runs of the last seven days, by reason, over the chosen collectors.',
           unit: 'short',
           decimals: 0,
           width: 8,
           thresholds: kit.steps([[null, 'orange']]),
-          queries: [kit.instant(q('sort_desc(sum by (reason) (%s) > 0)' % kit.teams(kit.grown('collection_run_failures_total', '$__range', 'reason'))), '{{reason}}')],
-          noValue: 'No run failed in this time range',
+          queries: [kit.instant(q('sort_desc(sum by (reason) (%s))' % kit.teams(kit.slow('collector:reason_failures:week'))), '{{reason}}')],
+          noValue: 'No run failed in a week',
         }),
         kit.barGauge({
           title: 'Where runs fail now',

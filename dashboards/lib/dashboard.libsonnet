@@ -109,8 +109,8 @@ function(config) {
     iconColor: 'rgba(0, 211, 255, 1)',
     type: 'dashboard',
   },
-  // `alerts` and `controls` are label matchers that keep the marks to what the dashboard shows.
-  annotations(alerts, controls):: [
+  // `alerts` are label matchers, `held` an expression: they keep the marks to what the dashboard shows.
+  annotations(alerts, held):: [
     annotation(
       'Alerts',
       'ALERTS{alertstate="firing", kind!="", %s}' % alerts,
@@ -121,10 +121,10 @@ function(config) {
     ),
     annotation(
       'Maintenance, pause, acknowledgement',
-      'collection_control_active{%s} == 1' % controls,
+      held,
       'blue',
-      '{{control}}',
-      '{{collector}} is {{control}}: its alerts are held back',
+      '{{collector}} {{control}}',
+      'Held back by a person: paused, in maintenance or acknowledged',
       'control',
     ),
   ],

@@ -106,8 +106,10 @@ function(config)
     collectorVariable:: kit.variable.labelValues('collector', 'Collector', info, 'collector', 'The collector to look at'),
 
     // Marks for what a dashboard shows: everything, or one collector and what it stands on.
-    fleetAnnotations:: kit.annotations(matchers(['severity="critical"', 'team=~"$team|"', clusterMatcher]), facts),
-    collectorAnnotations:: kit.annotations(matchers([clusterMatcher, chosen]), matchers([facts, chosen])),
-    allAnnotations:: kit.annotations(matchers(['severity="critical"', clusterMatcher]), facts),
+    // Over the whole fleet only what is recorded while it lasts: most controls are never active.
+    local quiet = kit.rule('collector:quiet:active'),
+    fleetAnnotations:: kit.annotations(matchers(['severity="critical"', 'team=~"$team|"', clusterMatcher]), kit.teams(quiet)),
+    collectorAnnotations:: kit.annotations(matchers([clusterMatcher, chosen]), 'collection_control_active{' + one + '} == 1'),
+    allAnnotations:: kit.annotations(matchers(['severity="critical"', clusterMatcher]), quiet),
   };
   kit
