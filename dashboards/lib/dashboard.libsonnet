@@ -145,7 +145,9 @@ function(config) {
     time: { from: 'now-' + std.get(spec, 'time', settings.timeRange), to: 'now' },
     timepicker: {},
     templating: { list: [$.variable.datasource] + clusterVariable + spec.variables },
-    annotations: { list: [onDashboard] + spec.annotations },
+    // A mark a minute is plenty in a day, and seven times too many in a week.
+    local coarse = if std.endsWith(self.time.from, 'd') then { step: '10m' } else {},
+    annotations: { list: [onDashboard] + [mark + coarse for mark in spec.annotations] },
     links: [{
       type: 'dashboards',
       title: 'Collection Health',

@@ -88,7 +88,13 @@ def queries(dashboard: Json) -> Iterator[Query]:
             yield Query(title, f"variable {variable['name']}", variable["definition"], True)
     for annotation in dashboard["annotations"]["list"]:
         if "expr" in annotation:
-            yield Query(title, f"annotation {annotation['name']}", annotation["expr"], False)
+            yield Query(
+                title,
+                f"annotation {annotation['name']}",
+                annotation["expr"],
+                instant=False,
+                interval=annotation["step"],
+            )
 
 
 def fill(expr: str, variables: Mapping[str, str]) -> str:
