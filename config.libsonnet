@@ -73,6 +73,10 @@
       // has recovered from that reason by itself within the history window. Remove a reason when
       // your upstream is known to produce it by accident.
       nonHealingReasons: ['auth', 'not_found', 'schema', 'config', 'overrun'],
+      // A half of the history with more than `factor` times the flakes of the other, and `more` on
+      // top, held an incident: the calmer half alone says what is usual. Lower both where incidents
+      // are frequent and small.
+      unusualHalf: { factor: 3, more: 3 },
       // Runs a collector must have behind it before one run may be enough.
       minRunsForSingle: 10,
       // Failed runs in a row that count while nothing is known of a collector (its first minutes).
@@ -83,6 +87,8 @@
       // Retries follow each other within minutes and are one piece of evidence, not several. A streak
       // must last half an interval, or this long where the interval is longer, before it counts.
       minStreak: '10m',
+      // A streak shorter than this is a blip. Lower it where a minute without data is already news.
+      minSpan: '4m',
       // Tiers that want to hear of the first failed run at once, whatever it costs in false alerts,
       // e.g. ['1']. Empty keeps the dial in charge.
       impatientTiers: [],
@@ -107,8 +113,9 @@
       // Inferred intervals below this confidence give no verdict. Declare the schedule instead of
       // lowering it.
       minConfidence: 0.5,
-      // Schedulers hesitate: a run may be this share of its interval late on top of its grace, at
-      // most so long. Lower it where schedulers are punctual and minutes matter.
+      // Schedulers hesitate. A run may be as late as this collector's runs have lately been, at most
+      // this share of its interval and at most so long; without a day of history that much at once.
+      // Lower both where schedulers are punctual and minutes matter.
       lateness: 0.35,
       maxLateness: '20m',
       // A run hangs when it takes this many times its usual duration; more for collectors whose

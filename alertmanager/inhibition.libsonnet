@@ -5,9 +5,15 @@
 // severity the kinds in the order of `ranks`. Alertmanager takes a label missing on both sides for
 // equal, so every rule that compares root_cause also asks for one.
 
-// A flapping collector is one fact, not a stream of failures; a failing one is stale, slow and over
-// budget as a consequence.
-local ranks = ['flapping', 'failure', 'hanging', 'freshness'];
+// A flapping collector is one fact, not a stream of failures; a failing one is stale as a
+// consequence; whatever is wrong with its runs also spends its error budget.
+local ranks = [
+  ['flapping'],
+  ['failure'],
+  ['hanging'],
+  ['freshness'],
+  ['latency', 'volume', 'quality', 'schema', 'probe', 'version'],
+];
 // Never explained by another alert of the same root cause: escalation is the answer to it, a failed
 // recovery a news of its own.
 local unexplained = ['dependency', 'fleet', 'monitoring', 'escalation', 'recovery'];
@@ -85,12 +91,12 @@ function(config)
     ),
   ]
   + std.mapWithIndex(
-    function(index, kind)
+    function(index, kinds)
       rule(
         config,
-        '%s-explains-lesser' % kind,
-        ['kind="%s"' % kind, oneIncident],
-        ['kind!~"%s"' % anyOf(unexplained + ranks[:index + 1]), oneIncident],
+        '%s-explains-lesser' % kinds[0],
+        ['kind=~"%s"' % anyOf(kinds), oneIncident],
+        ['kind!~"%s"' % anyOf(unexplained + std.flattenArrays(ranks[:index + 1])), oneIncident],
         ['root_cause', 'severity'],
       ),
     ranks,

@@ -186,7 +186,17 @@ def test_inhibition_is_a_strict_order(everything: Path) -> None:
     """No two alerts can silence each other, and a missing root cause never counts as equal."""
     rules = load(everything)["inhibit_rules"]
     below = dict.fromkeys(
-        ["flapping", "failure", "hanging", "freshness", "slo", "recovery", "escalation", ""],
+        [
+            "flapping",
+            "failure",
+            "hanging",
+            "freshness",
+            "latency",
+            "slo",
+            "recovery",
+            "escalation",
+            "",
+        ],
         ("collector", "dependency", ""),
     )
     alerts = [
