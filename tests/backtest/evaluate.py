@@ -40,6 +40,7 @@ BASELINES = {
 }
 DEGRADATIONS = ("partial_failure", "slowness", "volume_drop", "zero_records", "quality", "flapping")
 DIAL = (0.005, 0.02, 0.05, 0.2, 1.0)
+SMALL_MIX = {"5m": 5, "15m": 5, "30m": 3, "1h": 6, "6h": 1, "1d": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,14 @@ class Scenario:
     flakes: str
     one_minute: bool = False
     quiet: bool = False
+    small: bool = False  # a third of the collectors, for the dial
 
     @property
     def name(self) -> str:
         """Directory name."""
         words = [str(self.seed), self.flakes]
-        return "-".join(words + ["1m"] * self.one_minute + ["quiet"] * self.quiet)
+        marks = {"1m": self.one_minute, "quiet": self.quiet, "small": self.small}
+        return "-".join([*words, *(mark for mark, is_set in marks.items() if is_set)])
 
     def make(self) -> Fleet:
         """Simulate it."""
@@ -343,10 +346,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-pack", action="store_true")
     parser.add_argument("--engine", choices=["prometheus", "victoriametrics"], default="prometheus")
     parser.add_argument("--dial", action="store_true", help="the curve over the dial as well")
+    parser.add_argument("--only-dial", action="store_true", help="nothing but the curve")
     parser.add_argument("--write", action="store_true", help="put the tables into README.md")
     args = parser.parse_args(arguments)
     seeds = fleet.EVALUATION_SEEDS if args.seeds == "evaluation" else fleet.DEVELOPMENT_SEEDS
-    chosen = [s for s in scenarios(seeds) if args.only in s.name]
+    chosen = [s for s in scenarios(seeds) if args.only in s.name and not args.only_dial]
     sets = {} if args.no_pack else {PACK: args.rules}
     sets |= {} if args.no_baselines else BASELINES
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in sets}
@@ -354,13 +358,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, rules in sets.items():
             print(f"{scenario.name}: {name}", file=sys.stderr, flush=True)
             results[name].append(evaluate(scenario, rules, args.output, args.engine))
-    sections = {
-        "promises": overall_table(results),
-        "kinds": kind_table(results),
-    }
-    if PACK in results:
+    sections: dict[str, list[str]] = {}
+    if chosen:
+        sections = {"promises": overall_table(results), "kinds": kind_table(results)}
+    if PACK in results and chosen:
         sections["cadences"] = cadence_table(results[PACK])
-    if args.dial:
+    if args.dial or args.only_dial:
         sections["dial"] = dial_table(_dial(seeds, args.output, args.engine))
     for title, lines in sections.items():
         print(f"\n{title}\n" + "\n".join(lines))
@@ -382,7 +385,7 @@ def _dial(
     for dial in DIAL:
         rules = generate_pack(output / f"dial-{dial:g}", {"falseAlertsPerCollectorWeek": dial})
         rows[dial] = [
-            evaluate(Scenario(seeds[0], flakes), rules, output, engine)
+            evaluate(Scenario(seeds[0], flakes, small=True), rules, output, engine)
             for flakes in ("independent", "bursty")
         ]
     return rows

@@ -193,10 +193,10 @@ def _load_file(file: Path) -> Iterator[Rule]:
             raise RuleError(f"{file}:{line}: a group needs a name")
         interval = _seconds(group.get("interval"), f"{file}:{line}: interval")
         for item in group.get("rules") or []:
-            yield _rule(item, file, str(group["name"]), interval)
+            yield _rule(item, file, group, interval)
 
 
-def _rule(item: Any, file: Path, group: str, interval: float | None) -> Rule:
+def _rule(item: Any, file: Path, group: dict[str, Any], interval: float | None) -> Rule:
     line = item.get(_LINE, 1) if isinstance(item, dict) else 1
     where = f"{file}:{line}"
     if not isinstance(item, dict) or ("record" in item) == ("alert" in item):
@@ -205,12 +205,12 @@ def _rule(item: Any, file: Path, group: str, interval: float | None) -> Rule:
     expr = item.get("expr")
     if expr is None:
         raise RuleError(f"{where}: {name}: 'expr' is missing")
-    labels = item.get("labels") or {}
+    labels = {**(group.get("labels") or {}), **(item.get("labels") or {})}
     rule = Rule(
         name=name,
         alerting="alert" in item,
         expr=str(expr).strip(),
-        group=group,
+        group=str(group["name"]),
         interval=interval,
         where=where,
         labels={k: str(v) for k, v in labels.items() if k != _LINE},
