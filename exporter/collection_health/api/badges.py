@@ -6,7 +6,7 @@ from aiohttp import web
 
 from collection_health.api import shapes
 from collection_health.api.controls import find
-from collection_health.api.table import Route, add
+from collection_health.api.table import NAME, Route, add
 from collection_health.api.view import View, reply
 
 COLORS: dict[shapes.StateName, str] = {
@@ -19,9 +19,9 @@ def setup(app: web.Application) -> None:
     """Add the routes."""
     missing = {404: "No such collector."}
     add(app, [
-        Route("GET", "/badges/{name:.+}.svg", picture, "A badge as SVG.", media="image/svg+xml",
+        Route("GET", f"/badges/{NAME}.svg", picture, "A badge as SVG.", media="image/svg+xml",
               others=missing),
-        Route("GET", "/badges/{name:.+}.json", endpoint, "A badge for shields.io's endpoint.",
+        Route("GET", f"/badges/{NAME}.json", endpoint, "A badge for shields.io's endpoint.",
               shapes.Badge, others=missing),
     ])  # fmt: skip
 

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from collection_health.api import shapes
 from collection_health.api.bodies import ProblemError, Text, actor_of, decode, wants_html
-from collection_health.api.table import Route, add
+from collection_health.api.table import NAME, Route, add
 from collection_health.api.view import controls as describe
 from collection_health.api.view import reply
 from collection_health.events import Control
@@ -48,7 +48,7 @@ def setup(app: web.Application) -> None:
     """Add the routes."""
     verbs = "|".join(VERBS)
     add(app, [
-        Route("POST", f"/api/v1/collectors/{{name:.+}}/{{verb:{verbs}}}", control,
+        Route("POST", f"/api/v1/collectors/{NAME}/{{verb:{verbs}}}", control,
               "Record the control; answers the controls that hold.", shapes.ControlAnswer,
               scope="control", body=ControlBody,
               others={404: "No such collector.", 413: "The body is too large."}),

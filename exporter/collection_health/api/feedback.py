@@ -5,6 +5,7 @@ noise), and optionally ``collector``, ``comment`` and ``actor``.
 """
 
 import html
+import re
 from typing import Annotated, Literal
 
 from aiohttp import web
@@ -19,6 +20,7 @@ from collection_health.events import Feedback
 from collection_health.server import PIPELINE
 
 AlertName = Annotated[str, Meta(pattern=r"^[A-Z][A-Za-z0-9]{2,79}$")]
+_FINGERPRINT = re.compile("[0-9a-f]{1,64}")
 MAX_ALERTNAMES = 200  # label values of collection_alert_feedback_total
 
 
@@ -35,9 +37,9 @@ class FeedbackBody(Struct, forbid_unknown_fields=True, kw_only=True):
 def setup(app: web.Application) -> None:
     """Add the route."""
     add(app, [
-        Route("POST", "/api/v1/alerts/{fingerprint:[0-9a-f]{1,64}}/feedback", feedback,
+        Route("POST", "/api/v1/alerts/{fingerprint:(?s:.+)}/feedback", feedback,
               "Note whether an alert was worth it.", shapes.FeedbackAnswer, scope="control",
-              body=FeedbackBody, others={413: "The body is too large."}),
+              body=FeedbackBody, others={404: "Not a fingerprint.", 413: "The body is too large."}),
     ])  # fmt: skip
 
 
@@ -45,6 +47,9 @@ async def feedback(request: web.Request) -> web.Response:
     """Record the verdict."""
     pipeline = request.app[PIPELINE]
     body = await decode(request, FeedbackBody, "control")
+    fingerprint = request.match_info["fingerprint"]
+    if not _FINGERPRINT.fullmatch(fingerprint):
+        raise ProblemError(404, "unknown alert", "fingerprint: allowed: 1 to 64 of 0-9 and a-f")
     known = {key.split(" ")[0] for key in pipeline.fleet.feedback}
     if body.alertname not in known and len(known) >= MAX_ALERTNAMES:
         raise ProblemError(
@@ -53,7 +58,7 @@ async def feedback(request: web.Request) -> web.Response:
             "verdicts; allowed: one of those",
         )  # fmt: skip
     event = Feedback(
-        body.alertname, body.collector, request.match_info["fingerprint"], body.verdict,
+        body.alertname, body.collector, fingerprint, body.verdict,
         pipeline.clock(), actor_of(request, body.actor), body.comment,
     )  # fmt: skip
     await pipeline.submit([event], "feedback")

@@ -7,7 +7,7 @@ from aiohttp import web
 from collection_health.api import shapes
 from collection_health.api.bodies import ProblemError
 from collection_health.api.controls import find
-from collection_health.api.table import Route, add, query_of
+from collection_health.api.table import NAME, Route, add, query_of
 from collection_health.api.view import Selection, View, reply
 from collection_health.inventory import CollectorConfig
 from collection_health.state import CollectorState
@@ -36,7 +36,7 @@ class HealthQuery(Selection, forbid_unknown_fields=True, kw_only=True):
 def setup(app: web.Application) -> None:
     """Add the routes."""
     missing = {404: "No such collector."}
-    name = "/api/v1/collectors/{name:.+}"
+    name = f"/api/v1/collectors/{NAME}"
     add(app, [
         Route("GET", "/api/v1/collectors", collectors, "Collectors by name, a page at a time.",
               shapes.CollectorList, query=ListQuery),
@@ -55,7 +55,7 @@ def setup(app: web.Application) -> None:
 def setup_last(app: web.Application) -> None:
     """Add the route that takes every name, after all that are more specific."""
     add(app, [
-        Route("GET", "/api/v1/collectors/{name:.+}", collector, "One collector.",
+        Route("GET", f"/api/v1/collectors/{NAME}", collector, "One collector.",
               shapes.CollectorAnswer, others={404: "No such collector."}),
     ])  # fmt: skip
 

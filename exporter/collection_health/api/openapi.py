@@ -13,7 +13,7 @@ from collection_health.events import NAME_PATTERN
 from collection_health.inventory_schema import Duration
 
 _REF = "#/components/schemas/{name}"
-_PARAMETER = re.compile(r"\{(\w+)(?::[^{}]*(?:\{[^{}]*\}[^{}]*)*)?\}")
+_PARAMETER = re.compile(r"\{(\w+)(?::[^{}]*)?\}")
 _GENERAL = {
     400: "The query or body is not valid; `detail` names the field and what is allowed.",
     401: "Credentials are needed.",

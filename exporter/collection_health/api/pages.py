@@ -42,7 +42,8 @@ async def collector(request: web.Request) -> web.StreamResponse:
     recovers = view.pipeline.config(state.name).recovery is not None
     body = (
         f'<div id="now" data-live><div class="card {item.state}">'
-        f"<p>{parts.headline(item, view.now)} {_basis(view, item)}</p>{parts.strip(item.facts.runs)}{parts.summary(item)}"
+        f"<p>{parts.headline(item, view.now)} {_basis(view, item)}</p>"
+        f"{parts.strip(item.facts.runs)}{parts.summary(item)}"
         f"</div>{_facts(view, item, state)}</div>"
         f'<h2 id="h-controls">Controls</h2><div id="controls" data-live>'
         f"{parts.forms(item, recovers)}</div>"

@@ -13,7 +13,7 @@ from collection_health import marks
 from collection_health.api import history, incidents, shapes
 from collection_health.api.bodies import ProblemError
 from collection_health.api.controls import find
-from collection_health.api.table import Route, add, query_of
+from collection_health.api.table import NAME, Route, add, query_of
 from collection_health.api.view import reply
 from collection_health.events import BreakGlass, Control, Event, Feedback, Outcome, Recovery
 from collection_health.inventory import CollectorConfig
@@ -53,7 +53,7 @@ def setup(app: web.Application) -> None:
     """Add the routes."""
     app[_READING] = asyncio.Semaphore(READERS)
     missing = {404: "No such collector."}
-    name = "/api/v1/collectors/{name:.+}"
+    name = f"/api/v1/collectors/{NAME}"
     add(app, [
         Route("GET", f"{name}/runs", runs, "Recorded runs, the newest first.", shapes.RunList,
               query=PageQuery, others=missing),

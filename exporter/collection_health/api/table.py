@@ -42,6 +42,8 @@ class Route:
     others: Mapping[int, str] = field(default_factory=dict)
 
 
+# Of a collector, with slashes and whatever else a stranger may send; handlers answer 404.
+NAME = "{name:(?s:.+)}"
 ROUTES: web.AppKey[list[Route]] = web.AppKey("api_routes")
 
 
