@@ -265,10 +265,10 @@ function(config, lib, alerts) {
     ] + [
       alerts.alert('CollectorRecoveryExhausted', 'critical', alerts.labelled('(collector:recovery:state == 3) - 2 and collector:failing_since:timestamp_seconds'), { kind: 'recovery' }, {
         summary: 'Automatic recovery has nothing left to try.',
-        description: 'All recovery steps of collector {{ $labels.collector }} were tried ({{ $value }} ladder) and no good run followed.',
+        description: 'Automatic recovery of collector {{ $labels.collector }} gave up ({{ $value }} ladder) and no good run followed.{{ with query (printf `collection_recovery_tried_info{collector=%q}` $labels.collector) }} Tried: {{ . | first | label "tried" }}.{{ end }}',
         cause: 'The fault is not one that these steps mend.',
         impact: 'It stays broken until a person acts.',
-        action: 'Read the audit log for what was tried, then mend it by hand.',
+        action: 'Mend it by hand; GET /api/v1/collectors/NAME/recoveries has what was tried in full.',
         dashboard_url: config.dashboardUrlPattern % 'collection-health-recovery' + '?var-collector={{ $labels.collector | urlquery }}',
       }),
       alerts.alert('CollectorRecoveryCircuitOpen', 'warning', alerts.labelled('(collector:recovery:state == 2) - 1'), { kind: 'recovery' }, {

@@ -1,5 +1,7 @@
 """The fold of recoveries: what the phases of `events.Recovery` say about one target."""
 
+from datetime import UTC, datetime
+
 from collection_health.events import Outcome, Recovery
 from collection_health.state import (
     RECOVERY_OVER,
@@ -10,6 +12,8 @@ from collection_health.state import (
 
 KEPT = 5  # ended recoveries remembered a target
 DAY = 86400.0
+MAX_TRIED = 500  # characters of `tried`: it becomes a label
+MAX_SAID = 80  # of them for each attempt's output
 _CLEAR = 2  # evidence that settles that a step did not help, see `note_bad_run`
 
 
@@ -62,6 +66,20 @@ def note_bad_run(state: RecoveryState, event: Outcome, at: float) -> None:
 def proved_ineffective(record: RecoveryRecord) -> bool:
     """Whether runs that began after the newest attempt failed all the same."""
     return record.bad_runs >= _CLEAR
+
+
+def tried(record: RecoveryRecord) -> str:
+    """What a recovery that ended tried, when and with what output, in a line for a message."""
+    parts = []
+    for attempt in record.tries:
+        moment = datetime.fromtimestamp(attempt.at, UTC)
+        said = " ".join((attempt.output or "").split())[-MAX_SAID:]
+        parts.append(
+            f"{attempt.action} at {moment:%H:%M} UTC {attempt.result or 'unknown'} ({said})"
+        )
+    if record.output:
+        parts.append(record.output)
+    return "; ".join(parts)[:MAX_TRIED]
 
 
 def _record(state: RecoveryState, event: Recovery) -> RecoveryRecord:

@@ -13,6 +13,7 @@ from typing import Any
 
 from prometheus_client.core import Metric
 
+from collection_health.fold_recovery import tried
 from collection_health.inventory import CollectorConfig
 from collection_health.reasons import ALL_REASONS
 from collection_health.state import (
@@ -250,6 +251,15 @@ def _circuit_open(c: Context) -> Samples:
     return (("", (), float(state.circuit_open_until > c.now)),)
 
 
+def _recovery_tried(c: Context) -> Samples:
+    """What to tell people once automation gave up; nothing before, so it is one series at most."""
+    record = c.state.recoveries.current if c.state.recoveries is not None else None
+    if c.config.recovery is None or record is None or not c.state.recovery_exhausted:
+        return ()
+    text = tried(record)
+    return (("", (("tried", text),), 1),) if text else ()
+
+
 def _seen(value: float) -> float | None:
     return value or None
 
@@ -358,6 +368,9 @@ FAMILIES: tuple[Family, ...] = (
            _with_recovery(_recovering)),
     _gauge("recovery_exhausted", "1 when automation has nothing left to try.",
            _with_recovery(lambda s: float(s.recovery_exhausted))),
+    Family("collection_recovery_tried_info", "gauge",
+           "What automation tried (label `tried`), when and with what output, once it gave up.",
+           _recovery_tried),
     Family("collection_recovery_circuit_open", "gauge", "1 while the breaker holds recovery.",
            _circuit_open),
 )  # fmt: skip

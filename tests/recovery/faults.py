@@ -278,7 +278,11 @@ class Bench:
         phase = fault.record.get("phase")
         if phase == "exhausted" and not fault.alerted:
             labels = {"alertname": "CollectorRecoveryExhausted", "collector": fault.collector}
-            fault.alerted = bool(self.prometheus.alerts(**labels))
+            said = "needs a person" if fault.kind in REFUSED else ladder_of(fault.kind)[0]
+            fault.alerted = any(
+                said in alert["annotations"]["description"]
+                for alert in self.prometheus.alerts(**labels)
+            )
         return phase == "verified" or (phase == "exhausted" and fault.alerted)
 
     def _end(self, batch: list[Fault]) -> None:

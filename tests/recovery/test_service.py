@@ -205,6 +205,9 @@ def test_exhausted_ladder_escalates_and_says_what_was_tried(exporter: Exporter) 
     assert [item["attempt"] for item in record["tries"]] == [1, 2]
     assert record["tries"][0]["output"] == "token=[redacted]\nexit code 1"
     assert exporter.sample('collection_recovery_exhausted{collector="hopeless"}') == 1
+    (told,) = (line for line in exporter.metrics().splitlines() if "_tried_info{" in line)
+    assert "refuse at" in told
+    assert "failed (token=[redacted] exit code 1); every step was tried" in told
     assert "is exhausted" in tell(exporter, alert("hopeless"))["ignored"][0]["reason"]
     good(exporter, "hopeless")
     assert exporter.sample('collection_recovery_exhausted{collector="hopeless"}') == 0

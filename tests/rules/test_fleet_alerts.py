@@ -145,7 +145,8 @@ def test_recovery_under_way_holds_and_exhaustion_raises(tmp_path: Path) -> None:
         "CollectorRecoveryExhausted",
         Alert(
             "critical",
-            "All recovery steps of collector orders were tried (1 ladder) and no good run followed.",
+            "Automatic recovery of collector orders gave up (1 ladder) and no good run followed. "
+            "Tried: rerun at 00:35 UTC unknown.",
         ),
     )
     orders.fires(
