@@ -74,9 +74,8 @@ def tried(record: RecoveryRecord) -> str:
     for attempt in record.tries:
         moment = datetime.fromtimestamp(attempt.at, UTC)
         said = " ".join((attempt.output or "").split())[-MAX_SAID:]
-        parts.append(
-            f"{attempt.action} at {moment:%H:%M} UTC {attempt.result or 'unknown'} ({said})"
-        )
+        text = f"{attempt.action} at {moment:%H:%M} UTC {attempt.result or 'unknown'}"
+        parts.append(f"{text} ({said})" if said else text)
     if record.output:
         parts.append(record.output)
     return "; ".join(parts)[:MAX_TRIED]
