@@ -48,7 +48,7 @@
     // The dial: false alerts you accept per collector and week, over all alerts together. Every
     // statistical threshold is derived from it and from the collector's own past. 0.05 is one false
     // alert per collector in twenty weeks. Raise it to hear sooner, lower it to hear only certainties.
-    falseAlertsPerCollectorWeek: 0.05,
+    falseAlertsPerCollectorWeek: 0.03,
 
     // How the dial is divided between the verdicts. Give a verdict you care about a larger share
     // and it becomes faster; the sum should stay 1.
@@ -389,9 +389,10 @@
         recovery: { group_wait: '5s', group_interval: '30s', repeat_interval: '5m' },
       },
 
-      // Automatic recovery: alerts of these kinds are posted to the exporter before people hear of
-      // them. url null: exporterUrl + /api/v1/alertmanager/webhook. credentials_file: a file with the
-      // bearer token the exporter asks writers for. `recovery: null` tells the exporter nothing.
+      // Automatic recovery: alerts of these kinds, and predictions, are posted to the exporter before
+      // people hear of them. url null: exporterUrl + /api/v1/alertmanager/webhook. credentials_file: a
+      // file with a token of the exporter that has the scope `recovery`. `recovery: null` tells the
+      // exporter nothing.
       recovery: {
         url: null,
         credentials_file: null,

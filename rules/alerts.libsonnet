@@ -291,7 +291,7 @@ function(config, lib, alerts) {
       }, { 'for': '2m' }),
       monitoring('CollectionHealthExporterDown', 'warning', 'up%s == 0 unless ignoring (%s) fleet:exporter:up == 0' % [lib.matchers(), lib.dropped], {
         summary: 'One of several Collection Health exporters cannot be scraped.',
-        description: 'Exporter {{ $labels.instance }} is down ({{ $value }}); others are still there.',
+        description: 'Exporter {{ $labels.%s }} is down ({{ $value }}); others are still there.' % config.instanceLabels[0],
         cause: 'A crash, a rollout, or its host.',
         impact: 'Collectors that report to it are not watched.',
         action: 'Start it again; clients spool and deliver afterwards.',

@@ -19,60 +19,103 @@ function(config, lib) {
     )
   ||| % { dial: dial, week: week, min: f.minRuns, max: f.maxRuns },
 
+  local counted(runs) = |||
+    sum without (half) (
+      clamp_min(
+        sum without (runs) (collector:failure_streaks:half{runs=~"%s"})
+        - 2 * sum without (runs) (collector:failure_streaks:half{runs="8"}),
+        0
+      )
+      and collector:flakes:calm_half
+    )
+  ||| % runs,
+
+  // The increase of a counter over the recent or the older half of the history.
+  local days = '%ds' % (lib.seconds(config.historyWindow) / 2),
+  local half(metric, number, extra='', drop=[]) =
+    if number == '1' then lib.increase(metric, days, extra, drop)
+    else |||
+      (%(now)s - %(past)s) >= 0
+      or
+      %(now)s
+    ||| % {
+      now: lib.fact(metric, extra, drop, offset=days),
+      past: lib.fact(metric, extra, drop, offset=config.historyWindow),
+    },
+
   groups: [
-    lib.group('flakes', config.baselineInterval, [
+    lib.group('failure-history', config.baselineInterval, [
       lib.record('collector:runs:history', lib.increase('collection_runs_total', config.historyWindow)),
     ] + [
+      lib.record('collector:runs:half', half('collection_runs_total', number), { half: number })
+      for number in ['1', '2']
+    ] + [
       // Streaks by the length they reached, without the open one: it is not known yet what it is.
-      lib.record('collector:failure_streaks:history', |||
+      lib.record('collector:failure_streaks:half', |||
         clamp_min(
           (
             %(streaks)s
           )
-          - (collector:consecutive_failures:count >= bool %(runs)d),
+          %(open)s,
           0
         )
       ||| % {
-        runs: runs,
-        streaks: std.strReplace(std.rstripChars(lib.increase('collection_failure_streaks_total', config.historyWindow, 'runs="%d"' % runs, ['runs']), '\n'), '\n', '\n    '),
-      }, { runs: '%d' % runs })
+        streaks: std.strReplace(std.rstripChars(half('collection_failure_streaks_total', number, 'runs="%d"' % runs, ['runs']), '\n'), '\n', '\n    '),
+        open: if number == '1' then '- (collector:consecutive_failures:count >= bool %d)' % runs else '',
+      }, { runs: '%d' % runs, half: number })
       for runs in [1, 2, 3, 8]
+      for number in ['1', '2']
     ] + [
       lib.record('collector:reason_failures:history', lib.increase('collection_run_failures_total', config.historyWindow, 'reason=~"%s"' % std.join('|', f.nonHealingReasons))),
-      // Streaks of eight are outages, not flakes: they are left out of both ratios.
+    ]),
+    lib.group('flakes', config.baselineInterval, [
+      // Streaks of eight are outages, not flakes: they are left out of both ratios. So is a half of
+      // the history with far more flakes than the other: an incident must not become its own usual.
+      lib.record('collector:flakes:half', |||
+        clamp_min(
+          sum without (runs) (collector:failure_streaks:half{runs="1"})
+          - sum without (runs) (collector:failure_streaks:half{runs="8"}),
+          0
+        )
+      |||),
+      lib.record('collector:flakes:calm_half', |||
+        collector:flakes:half
+        unless (
+          collector:flakes:half > ignoring (half) group_left () (%(factor)g * min without (half) (collector:flakes:half) + %(more)g)
+          and ignoring (half) min without (half) (collector:runs:half) > 0.5 * max without (half) (collector:runs:half)
+        )
+      ||| % { factor: f.unusualHalf.factor, more: f.unusualHalf.more }),
       // Chance that a run begins a streak of failures that heals by itself.
       lib.record('collector:flake:start_ratio', |||
         clamp_max(
           (
-            clamp_min(
-              sum without (runs) (collector:failure_streaks:history{runs="1"})
-              - sum without (runs) (collector:failure_streaks:history{runs="8"}),
-              0
-            ) + %(starts)g
+            avg without (half) (collector:flakes:calm_half) * count without (half) (collector:flakes:half)
+            + %(starts)g
           )
           /
-          (collector:runs:history + 1),
+          (sum without (half) (collector:runs:half) + 1),
           0.5
         )
       ||| % prior),
-      // Chance that such a streak goes on for another run, shrunk to 0.1 while there is little evidence.
+      // Of so many streaks that reached one or two runs, so many went on for another.
+      lib.record('collector:flake:streaks', counted('1|2')),
+      lib.record('collector:flake:persisted', counted('2|3')),
+      lib.record('fleet:flake:persist_ratio', |||
+        (sum without (collector) (collector:flake:persisted) + %(persisted)g)
+        /
+        (sum without (collector) (collector:flake:streaks) + %(streaks)g)
+      ||| % prior),
+      // Chance that such a streak goes on for another run. With little evidence of its own a collector
+      // that flakes is taken for one of its fleet; one that never did, for one whose flakes are single.
       lib.record('collector:flake:persist_ratio', |||
         clamp(
           (
-            clamp_min(
-              sum without (runs) (collector:failure_streaks:history{runs=~"2|3"})
-              - 2 * sum without (runs) (collector:failure_streaks:history{runs="8"}),
-              0
-            ) + %(persisted)g
+            collector:flake:persisted
+            + %(persisted)g * (1 - clamp_max(collector:flake:streaks, 1))
+            + %(streaks)g * clamp_max(collector:flake:streaks, 1) * ignoring (collector) group_left () fleet:flake:persist_ratio
           )
           /
-          (
-            clamp_min(
-              sum without (runs) (collector:failure_streaks:history{runs=~"1|2"})
-              - 2 * sum without (runs) (collector:failure_streaks:history{runs="8"}),
-              0
-            ) + %(streaks)g
-          ),
+          (collector:flake:streaks + %(streaks)g),
           0.01, 0.9
         )
       ||| % prior),

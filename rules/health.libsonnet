@@ -2,8 +2,9 @@
 // matters. Alerts, health state, escalation and risk all read these, so nothing is judged twice.
 function(config, lib) {
   local f = config.failing,
-  // Half an interval, at most some minutes: longer than the retries of one run.
-  local established = 'time() - collector:failing_since:timestamp_seconds >= clamp_max(0.5 * collector:interval:assumed_seconds, %d)' % lib.seconds(f.minStreak),
+  // Half an interval, some minutes at least and at most: longer than the retries of one run, and than
+  // what is over before anyone could act.
+  local established = 'time() - collector:failing_since:timestamp_seconds >= clamp(0.5 * collector:interval:assumed_seconds, %d, %d)' % [lib.seconds(f.minSpan), lib.seconds(f.minStreak)],
   local problem = lib.problem,
   // A reason that does not heal by itself and that this collector never recovered from on its own.
   local novel(reasons) = |||

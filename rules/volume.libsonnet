@@ -9,6 +9,10 @@ function(config, lib) {
     'label_replace(%s, "days", "%d", "", "")' % [before(day), day]
     for day in days
   ]),
+  local least(days) = std.join('\n  or ', [
+    'label_replace(min_over_time(collector:records:level[2h] offset %dh), "days", "%d", "", "")' % [24 * day - 1, day]
+    for day in days
+  ]),
   groups: [
     lib.group('volume', config.slowInterval, [
       lib.record('collector:records:level', lib.fact('collection_window_records', 'window=~"3|10"')),
@@ -43,6 +47,19 @@ function(config, lib) {
           (collector:records:expected + ignoring (model, window) group_left () collector:records:floor)
         )
       |||),
+      // What it was at least within an hour of that time: a rhythm that moves by an hour (a change to
+      // summer time, a late run) is no lack of records.
+      lib.record('collector:records:expected_low', |||
+        quantile without (days) (0.5,
+          %(levels)s
+        )
+        and ignoring (window) collector:interval:assumed_seconds <= 21600
+      ||| % { levels: least([1, 2, 3]) }, { model: 'daily' }),
+      lib.record('collector:records:expected_low', |||
+        quantile without (days) (0.5,
+          %(levels)s
+        )
+      ||| % { levels: least([7, 14]) }, { model: 'weekly' }),
       // Recognised seasonality: the model with the least mean error over the last week.
       lib.record('collector:records:season', |||
         %(mae)s
@@ -54,16 +71,33 @@ function(config, lib) {
         max without (model) (collector:records:expected and topk without (model) (1, collector:records:season))
       |||),
       lib.record('collector:records:deviation', |||
-        max without (model) (collector:records:residual and topk without (model) (1, collector:records:season))
+        max without (model) (
+          (
+            collector:records:residual >= 0
+            or
+            clamp_max(
+              ln(
+                (collector:records:level + ignoring (window) group_left () collector:records:floor)
+                / ignoring (model) group_right ()
+                (
+                  (collector:records:expected_low or collector:records:expected{model="flat"})
+                  + ignoring (model, window) group_left () collector:records:floor
+                )
+              ),
+              0
+            )
+          )
+          and topk without (model) (1, collector:records:season)
+        )
         and ignoring (window) %(aged)s
       ||| % { aged: 'last_over_time(collector:runs:hourly[%ds] offset %s)' % [2 * lib.seconds(config.longInterval) + 600, c.minHistory] }),
       // Unprecedented against its own last week: sigma of the chosen model's errors (three quarters
-      // lie below 1.15 sigma) times z, never less than what the rarest errors were.
+      // lie below 1.15 sigma) times z, and never less than 1.6 times what one in ten errors exceeded.
       lib.record('collector:records:limit', |||
         clamp_min(
           clamp_min(%(quartile)s / 1.15, %(min)g) * ignoring (window) group_left () %(sigmas)s
-          > 1.2 * %(rare)s
-          or 1.2 * %(rare)s,
+          > 1.6 * %(rare)s
+          or 1.6 * %(rare)s,
           %(factor)g
         )
       ||| % {
@@ -100,7 +134,7 @@ function(config, lib) {
         and count_over_time(collector:records:error_hourly[7d]) >= %d
       ||| % (86400 / lib.seconds(config.longInterval))),
       lib.record('collector:records:error_quartile', 'max without (model) (quantile_over_time(0.75, collector:records:error_hourly[7d]) and %s)' % 'collector:records:season'),
-      lib.record('collector:records:error_rare', 'max without (model) (quantile_over_time(0.97, collector:records:error_hourly[7d]) and %s)' % 'collector:records:season'),
+      lib.record('collector:records:error_rare', 'max without (model) (quantile_over_time(0.9, collector:records:error_hourly[7d]) and %s)' % 'collector:records:season'),
       // Growth per second, of the smaller of half a day and of two days: a trend that goes on.
       lib.record('collector:records:slope', |||
         max without (over, window) (

@@ -15,19 +15,25 @@ from tests.tools import tool
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = ROOT / "rules/generated"
 RUNBOOKS = ROOT / "rules/runbooks/README.md"
-CONTROLS = {"severity": {"critical", "warning", "info"}}
 
 
-def pack(overlay: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Recording and alerting rules of the pack with a changed `_config`."""
-    snippet = """
-      local mixin = (import 'config.libsonnet') + (import 'rules/rules.libsonnet') + { _config+:: %s };
-      { rules: mixin.prometheusRules.groups, alerts: mixin.prometheusAlerts.groups }
+def evaluate(expression: str, overlay: dict[str, Any] | None = None) -> Any:
+    """A jsonnet expression over `mixin`, the pack with a changed `_config`."""
+    snippet = f"""
+      local mixin =
+        (import 'config.libsonnet') + (import 'rules/rules.libsonnet') + {{ _config+:: {json.dumps(overlay or {})} }};
+      {expression}
     """
-    text = _jsonnet.evaluate_snippet(
-        "pack.jsonnet", snippet % json.dumps(overlay or {}), jpathdir=[str(ROOT)]
+    return json.loads(_jsonnet.evaluate_snippet("pack.jsonnet", snippet, jpathdir=[str(ROOT)]))
+
+
+def changed_alerts(overlay: dict[str, Any]) -> list[dict[str, Any]]:
+    """The alerts of a changed pack, without what takes long to evaluate."""
+    found: list[dict[str, Any]] = evaluate(
+        "[{alert: r.alert, labels: r.labels, 'for': std.get(r, 'for'), extra: std.get(r.annotations, 'channel')}"
+        " for g in mixin.prometheusAlerts.groups for r in g.rules]",
+        overlay,
     )
-    found: dict[str, Any] = json.loads(text)
     return found
 
 
@@ -36,7 +42,7 @@ def alerts(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
-PACK = pack()
+PACK = evaluate("{ rules: mixin.prometheusRules.groups, alerts: mixin.prometheusAlerts.groups }")
 NAMES = sorted({rule["alert"] for rule in alerts(PACK["alerts"])})
 
 
@@ -53,7 +59,7 @@ def check(groups: list[dict[str, Any]], directory: Path) -> None:
 
 def test_no_default_label_is_left_when_all_are_renamed(tmp_path: Path) -> None:
     """Job selectors, instance labels and links come from the configuration and nowhere else."""
-    renamed = pack({
+    renamed = evaluate("{ rules: mixin.prometheusRules.groups, alerts: mixin.prometheusAlerts.groups }", {
         "selector": 'scrape="health"',
         "instanceLabels": ["target", "scrape"],
         "clusterLabel": "site",
@@ -75,34 +81,37 @@ def test_no_default_label_is_left_when_all_are_renamed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("alertname", NAMES)
 def test_each_alert_can_be_switched_off(alertname: str) -> None:
     """A name in disabledAlerts takes away that alert and no other."""
-    left = {rule["alert"] for rule in alerts(pack({"disabledAlerts": [alertname]})["alerts"])}
+    left = {rule["alert"] for rule in changed_alerts({"disabledAlerts": [alertname]})}
     assert left == set(NAMES) - {alertname}
 
 
 def test_shadow_alerts_are_labelled_for_nobody() -> None:
     """An alert on trial carries shadow="true", the others do not."""
-    trial = alerts(pack({"shadowAlerts": ["CollectorSlow"]})["alerts"])
+    trial = changed_alerts({"shadowAlerts": ["CollectorSlow"]})
     assert {rule["alert"] for rule in trial if rule["labels"].get("shadow") == "true"} == {"CollectorSlow"}
 
 
 def test_extra_labels_annotations_and_overrides() -> None:
     """Teams add labels to all alerts and change single ones without touching jsonnet."""
-    changed = alerts(pack({
+    changed = changed_alerts({
         "alertExtraLabels": {"source": "collectors"},
         "alertExtraAnnotations": {"channel": "#data"},
         "alertOverrides": {"CollectorSlow": {"severity": "info", "for": "30m", "labels": {"kind": "pace"}}},
-    })["alerts"])  # fmt: skip
+    })  # fmt: skip
     assert all(rule["labels"]["source"] == "collectors" for rule in changed)
-    assert all(rule["annotations"]["channel"] == "#data" for rule in changed)
+    assert all(rule["extra"] == "#data" for rule in changed)
     slow = next(rule for rule in changed if rule["alert"] == "CollectorSlow")
     assert (slow["labels"]["severity"], slow["labels"]["kind"], slow["for"]) == ("info", "pace", "30m")
 
 
 def test_the_dial_moves_the_thresholds() -> None:
     """More false alerts accepted means thresholds that are reached sooner."""
-    loose = json.dumps(pack({"falseAlertsPerCollectorWeek": 0.5}))
-    assert "ln(0.25 /" in loose
-    assert "ln(0.025 /" in json.dumps(PACK)
+    thresholds = (
+        "[r.expr for g in mixin.prometheusRules.groups for r in g.rules if r.record == 'collector:failing:threshold']"
+    )
+    share = evaluate("mixin._config.falseAlertShares.failing")
+    for dial in (0.5, 0.01):
+        assert f"ln({dial * share:g} /" in evaluate(thresholds, {"falseAlertsPerCollectorWeek": dial})[0]
 
 
 @pytest.mark.parametrize("rule", alerts(PACK["alerts"]), ids=lambda rule: rule["alert"])
@@ -146,3 +155,24 @@ def test_generated_files_pass_promtool(tmp_path: Path) -> None:
     """The committed rules load without a lint warning."""
     for file in sorted(GENERATED.glob("*.yml")):
         check(yaml.safe_load(file.read_text())["groups"], tmp_path)
+
+
+def test_runbook_queries_parse(tmp_path: Path) -> None:
+    """Every query of a runbook is valid, so that nobody debugs the runbook at night."""
+    blocks = re.findall(r"```promql\n(.*?)```", RUNBOOKS.read_text(), re.DOTALL)
+    queries = [line for block in blocks for line in block.splitlines()]
+    assert len(queries) > len(NAMES)
+    rules = [{"record": f"runbook:query:{number}", "expr": expr} for number, expr in enumerate(queries)]
+    file = tmp_path / "queries.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "runbook", "rules": rules}]}))
+    done = subprocess.run(
+        [str(tool("promtool")), "check", "rules", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_runbook_queries_name_series_that_exist() -> None:
+    """A runbook asks for no recorded series that the pack does not write."""
+    recorded = {rule["record"] for group in PACK["rules"] for rule in group["rules"]}
+    asked = set(re.findall(r"\b(?:collector|dependency|fleet|team):\w+:\w+", RUNBOOKS.read_text()))
+    assert asked - recorded == set()
