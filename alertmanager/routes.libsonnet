@@ -56,14 +56,21 @@ local teamRoutes(config, name) =
     }]
   );
 
-local recoveryRoute(config) = {
-  matchers: [
-    'kind=~%s' % quote(std.join('|', config.recovery.kinds)),
-    'severity=~"critical|warning"',
-  ],
-  receiver: 'recovery',
-  continue: true,
-} + timing(config, 'recovery', ['alertname', 'collector', 'dependency']);
+local recoveryRoutes(config) = [
+  {
+    matchers: matchers,
+    receiver: 'recovery',
+    continue: true,
+  } + timing(config, 'recovery', ['alertname', 'collector', 'dependency'])
+  for matchers in [
+    [
+      'kind=~%s' % quote(std.join('|', config.recovery.kinds)),
+      'severity=~"critical|warning"',
+    ],
+    // What is only predicted is information; steps marked safe may prevent it.
+    ['kind="prediction"'],
+  ]
+];
 
 local watchdogRoute(config) = {
   matchers: ['alertname="CollectionHealthWatchdog"'],
@@ -106,7 +113,7 @@ local hours(interval, location) = [interval { location: location }];
         // On trial: recorded by Prometheus, told to nobody.
         { matchers: ['shadow="true"'], receiver: 'nobody' },
       ]
-      + (if config.recovery == null then [] else [recoveryRoute(config)])
+      + (if config.recovery == null then [] else recoveryRoutes(config))
       + std.flattenArrays([teamRoutes(config, name) for name in std.objectFields(config.teams)])
       + peopleRoutes(config, 'default'),
   } + timing(config, 'warning', config.groupBy),

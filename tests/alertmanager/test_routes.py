@@ -29,9 +29,9 @@ ROUTES: dict[str, tuple[dict[str, str], list[str]]] = {
         {"kind": "volume", "severity": "warning", "tier": "1"},
         ["default/warning"],
     ),
-    "a prediction is information": (
+    "a prediction is information for people, and for recovery, which may prevent it": (
         {"kind": "prediction", "severity": "info", "tier": "1"},
-        ["default/info"],
+        ["recovery", "default/info"],
     ),
     "recovery is not told what is only information": (
         {"kind": "failure", "severity": "info", "tier": "1"},
