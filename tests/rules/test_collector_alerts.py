@@ -13,7 +13,7 @@ TIMEOUT = "Reason timeout. "
 @pytest.mark.parametrize(
     ("every", "runs", "since", "severities"),
     [
-        ("30s", 4, "1m 30s ago", ["warning"]),
+        ("30s", 9, "4m 0s ago", ["critical", "warning"]),
         ("1h", 2, "1h 0m 0s ago", ["warning"]),
         ("1d", 2, "1d 0h 0m 0s ago", ["critical", "warning"]),
     ],
