@@ -43,14 +43,15 @@ class Facts:
         }
 
     def labels(self, expression: str, *names: str) -> dict[str, str]:
-        """Labels by collector, joined by a slash."""
-        found: dict[str, str] = {}
+        """Labels by collector, joined by a slash; each combination once."""
+        found: dict[str, list[str]] = {}
         for row in self.query(expression):
             metric = row["metric"]
             text = "/".join(filter(None, (metric.get(name, "") for name in names)))
-            key = metric.get("collector", metric.get("dependency", "fleet"))
-            found[key] = f"{found[key]}, {text}" if key in found else text
-        return found
+            known = found.setdefault(metric.get("collector", metric.get("dependency", "fleet")), [])
+            if text not in known:
+                known.append(text)
+        return {key: ", ".join(texts) for key, texts in found.items()}
 
 
 def table(facts: Facts, names: Iterable[str]) -> list[str]:
