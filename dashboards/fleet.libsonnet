@@ -7,7 +7,6 @@ function(kit)
   local failing = kit.teams(state + ' == 2');
   local cost = kit.fact('collection_cost_per_hour');
   local health = kit.ratioIsGood(0.8, 0.95);
-  local weight = kit.fact('collection_impact_weight');
   local repairing = kit.fact('collection_recovery_in_progress');
   local acknowledged = kit.fact('collection_control_active', 'control="acknowledged"');
 
@@ -66,17 +65,17 @@ function(kit)
           noValue: 'Declare impact.cost_per_hour in collectors.yml',
         }),
         kit.stat({
-          title: 'Fleet health',
-          description: 'Health of the chosen collectors, 0 to 100 %, weighted by impact.weight: an important collector moves it more.',
+          title: 'Health',
+          description: 'Health of the whole fleet and of the least healthy of the chosen teams, 0 to 100 %, weighted by impact.weight: an important collector moves it more.',
           unit: 'percentunit',
           width: 3,
           min: 0,
           max: 1,
-          decimals: 1,
-          queries: [kit.query(q('sum(%(score)s * on (%%(by)s) %(weight)s) / sum(%(weight)s and on (%%(by)s) %(score)s)' % {
-            score: kit.teams(kit.rule('collector:health:score')),
-            weight: weight,
-          }), 'Health')],
+          decimals: 0,
+          queries: [
+            kit.query(kit.rule('fleet:health:score'), 'fleet'),
+            kit.query('min(' + kit.rule('team:health:score', 'team=~"$team"') + ')', 'worst team'),
+          ],
           thresholds: health,
           noValue: 'No collector has reported yet: see the five-minute start in the README',
         }),
@@ -204,10 +203,10 @@ function(kit)
         }),
         kit.stacked({
           title: 'Collectors by state',
-          description: 'How many collectors were in which state.',
+          description: 'How many collectors were in which state, all teams.',
           unit: 'short',
           width: 12,
-          queries: [kit.query(q('count_values("state", %s)' % kit.teams(state)), '{{state}}')],
+          queries: [kit.query(kit.rule('fleet:collectors:count'), '{{state}}')],
           overrides: [
             kit.byName(s[0], kit.color(s[2]) + { displayName: s[1] })
             for s in [
@@ -221,10 +220,11 @@ function(kit)
         }),
         kit.stacked({
           title: 'Open incidents by reason',
+          maxDataPoints: 120,
           description: 'Collectors in an incident by the reason of their last failed run. A reason that jumps names the kind of the outage.',
           unit: 'short',
           width: 12,
-          queries: [kit.query(q('count by (reason) (%s and on (%%(by)s) %s)' % [kit.teams(kit.rule('collector:last_failure:info')), kit.rule('collector:failing_since:timestamp_seconds')]), '{{reason}}')],
+          queries: [kit.query(q('count by (reason) (%s)' % kit.teams(kit.rule('collector:last_failure:info') + ' and on (%(by)s) ' + kit.rule('collector:failing_since:timestamp_seconds'))), '{{reason}}')],
           noValue: 'No run failed in this time range',
         }),
       ]),

@@ -56,7 +56,7 @@ function(kit)
           unit: 'short',
           width: 24,
           height: 9,
-          queries: [kit.query(q('count by (reason) (%s and on (%%(by)s) %s)' % [kit.teams(kit.rule('collector:last_failure:info')), kit.rule('collector:failing_since:timestamp_seconds')]), '{{reason}}')],
+          queries: [kit.query(q('count by (reason) (%s)' % kit.teams(kit.rule('collector:last_failure:info') + ' and on (%(by)s) ' + kit.rule('collector:failing_since:timestamp_seconds'))), '{{reason}}')],
           thresholds: kit.steps([[null, 'yellow'], [3, 'orange'], [10, 'red']]),
           noValue: 'No run failed in this time range',
         }),

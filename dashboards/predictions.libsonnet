@@ -58,6 +58,7 @@ function(kit)
         }),
         kit.stacked({
           title: 'Predictions over time',
+          maxDataPoints: 120,
           description: 'Collectors with a prediction, by kind. A prediction that stays for days and never comes true deserves feedback.',
           unit: 'short',
           width: 10,

@@ -4,6 +4,10 @@ function(kit)
   // Over the time range shown, so that the picker asks the question.
   local each(metric, extra='') = kit.teams(kit.grown(metric, '$__range', '', extra));
   local total(metric, extra='') = 'sum(%s)' % each(metric, extra);
+  // From one bar to the next: a difference of sums, cheap over a week of the whole fleet.
+  local perBar(metric, by) =
+    local sum(past) = 'sum by (%s) (%s)' % [by, kit.teams(metric + '{%(facts)s}' + past)];
+    '%s - %s > 0' % [sum(''), sum(' offset $__interval')];
   local configure = 'No collector has a recovery section: see recovery in collectors.yml';
 
   kit.new({
@@ -110,14 +114,14 @@ function(kit)
           title: 'Recovery attempts by action',
           description: 'Attempts per interval of what was tried: rerun, restart and whatever else collectors.yml defines.',
           unit: 'short',
-          queries: [kit.query(q('sum by (action) (%s) > 0' % kit.teams(kit.counted('collection_recovery_attempts_total', 'action'))), '{{action}}')],
+          queries: [kit.query(q(perBar('collection_recovery_attempts_total', 'action')), '{{action}}')],
           noValue: 'No recovery was attempted in this time range',
         }),
         kit.bars({
           title: 'Recovery results',
           description: 'How attempts ended, per interval. Only a later good run counts as success; exit code 0 does not.',
           unit: 'short',
-          queries: [kit.query(q('sum by (result) (%s) > 0' % kit.teams(kit.counted('collection_recovery_results_total', 'result'))), '{{result}}')],
+          queries: [kit.query(q(perBar('collection_recovery_results_total', 'result')), '{{result}}')],
           noValue: 'No recovery ended in this time range',
         }),
         kit.timeseries({
@@ -144,20 +148,21 @@ function(kit)
           noValue: 'No recovery ended in this week',
         }),
         kit.timeseries({
-          title: 'Time to recovery, mean',
-          description: 'Mean length of the incidents that ended within the day before each point.',
+          title: 'Time to recovery by week',
+          description: 'Mean length of the incidents of the week before each point, all collectors, against the promise.',
           unit: 's',
-          queries: [kit.query(q('sum(%s) / (sum(%s) > 0)' % [
-            kit.teams(kit.grown('collection_incident_duration_seconds_sum', '1d')),
-            kit.teams(kit.grown('collection_incident_duration_seconds_count', '1d')),
-          ]), 'mean over a day')],
-          noValue: 'No incident ended in this time range',
+          queries: [
+            kit.query(kit.rule('fleet:scorecard:value', 'promise="recovery_time_seconds"'), 'mean'),
+            kit.query(kit.rule('fleet:scorecard:target', 'promise="recovery_time_seconds"'), 'target'),
+          ],
+          overrides: [kit.dashed('target', 'orange')],
+          noValue: 'No incident ended within a week',
         }),
         kit.bars({
           title: 'How incidents ended',
           description: 'Incidents per interval that ended by automatic recovery, by a person, or by themselves.',
           unit: 'short',
-          queries: [kit.query(q('sum by (ended_by) (%s) > 0' % kit.teams(kit.counted('collection_incidents_total', 'ended_by'))), '{{ended_by}}')],
+          queries: [kit.query(q(perBar('collection_incidents_total', 'ended_by')), '{{ended_by}}')],
           overrides: [
             kit.byName('automatic', kit.color('green')),
             kit.byName('self', kit.color('blue')),

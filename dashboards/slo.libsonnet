@@ -126,7 +126,7 @@ function(kit)
           unit: 'percentunit',
           max: 1,
           custom: { axisSoftMin: 0.9 },
-          maxDataPoints: 200,
+          maxDataPoints: 100,
           queries: [kit.query(share(increase('errors', '1d'), increase('events', '1d')), '{{sli}}')],
           noValue: declare,
         }),

@@ -94,7 +94,7 @@ function(config) {
     hide: false,
     iconColor: color,
     expr: expr,
-    step: '60s',
+    step: '2m',
     titleFormat: title,
     textFormat: text,
     tagKeys: tags,
@@ -113,11 +113,11 @@ function(config) {
   annotations(alerts, held):: [
     annotation(
       'Alerts',
-      'ALERTS{alertstate="firing", kind!="", %s}' % alerts,
+      'count by (%salertname, severity, root_cause) (ALERTS{alertstate="firing", kind!="", shadow="", %s})' % [if cluster == '' then '' else cluster + ', ', alerts],
       'red',
       '{{alertname}}',
-      '{{collector}}{{dependency}} ({{severity}}, root cause {{root_cause}})',
-      'severity,kind',
+      '{{severity}}, root cause {{root_cause}}',
+      'severity',
     ),
     annotation(
       'Maintenance, pause, acknowledgement',
@@ -145,7 +145,7 @@ function(config) {
     time: { from: 'now-' + std.get(spec, 'time', settings.timeRange), to: 'now' },
     timepicker: {},
     templating: { list: [$.variable.datasource] + clusterVariable + spec.variables },
-    // A mark a minute is plenty in a day, and seven times too many in a week.
+    // Every two minutes is plenty in a day, and too much in a week.
     local coarse = if std.endsWith(self.time.from, 'd') then { step: '10m' } else {},
     annotations: { list: [onDashboard] + [mark + coarse for mark in spec.annotations] },
     links: [{

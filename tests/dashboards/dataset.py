@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -213,9 +214,7 @@ def _events() -> dict[str, list[Event]]:
     return found
 
 
-def _phase(
-    name: str, begun: float, phase: str, after: float, result: str | None = None
-) -> Recovery:
+def _phase(name: str, begun: float, phase: Any, after: float, result: Any = None) -> Recovery:
     return Recovery(f"{name}-1", name, begun - 600, 0, 1, "rerun", phase, begun + after, result)
 
 
