@@ -13,22 +13,20 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import yaml
 
-from collection_health.backtest import report, score, session
+from collection_health.backtest import report, session
 from collection_health.backtest.engine import EngineName
 from collection_health.inventory import Inventory
 from collection_health.inventory import load as load_inventory
-from tests.backtest import fleet
+from tests.backtest import fleet, tables
 from tests.backtest.fleet import Fleet
-from tests.backtest.incidents import PREDICTABLE
-from tests.backtest.profiles import HEALING
+from tests.backtest.profiles import Profile
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -38,7 +36,6 @@ BASELINES = {
     "3 in a row": HERE / "rules_three_in_a_row.yml",
     "burn rates": HERE / "rules_burn_rate.yml",
 }
-DEGRADATIONS = ("partial_failure", "slowness", "volume_drop", "zero_records", "quality", "flapping")
 DIAL = (0.005, 0.02, 0.05, 0.2, 1.0)
 SMALL_MIX = {"5m": 5, "15m": 5, "30m": 3, "1h": 6, "6h": 1, "1d": 2}
 
@@ -159,6 +156,7 @@ def _figures(
                      and abs(start - incident.start) < 2), ""),
                 "interval": interval,
                 "grace": grace,
+                "due_seconds": _first_due(profile, incident.start) if profile else None,
             }
         )  # fmt: skip
     false = [
@@ -185,143 +183,10 @@ def _figures(
     }
 
 
-# --- tables -----------------------------------------------------------------------------------
-
-
-def summary(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The promised figures over several fleets."""
-    busy = [item for item in found if not item["quiet"]]
-    quiet = [item for item in found if item["quiet"]]
-    detections = [d for item in busy for d in item["detections"]]
-    total = sum(item["notifications"] for item in busy)
-    right = sum(item["right"] for item in busy)
-    hard = [d for d in detections if d["kind"] == "hard_failure" and d["clean"]]
-    stalls = [d for d in detections if d["kind"] == "stall" and d["found"] and d["interval"]]
-    predicted = [d for d in detections if d["kind"] in PREDICTABLE]
-    return {
-        "notifications": total,
-        "precision": right / total if total else None,
-        "recall": score.share(d["found"] for d in detections),
-        "incidents": len(detections),
-        "false": total - right,
-        "false_critical": sum(f["severity"] == "critical" for item in found for f in item["false"]),
-        "quiet_false_per_week": sum(len(item["false"]) for item in quiet)
-        / sum(item["collector_weeks"] for item in quiet)
-        if quiet
-        else None,
-        "hard_healing_runs": _median(d["delay_runs"] for d in hard if d["reason"] in HEALING),
-        "hard_permanent_runs": _median(d["delay_runs"] for d in hard if d["reason"] not in HEALING),
-        "stall_intervals_after_grace": _median(
-            (d["delay_seconds"] - d["grace"]) / d["interval"] for d in stalls
-        ),
-        "degradation_runs": _median(
-            d["delay_runs"] for d in detections if d["kind"] in DEGRADATIONS
-        ),
-        "predicted_ahead": score.share((d["ahead_seconds"] or 0) > 0 for d in predicted),
-        "messages": _mean(d["messages"] for d in detections if d["found"]),
-    }
-
-
-def _median(values: Iterator[Any] | Any) -> float | None:
-    known = [value for value in values if value is not None]
-    return median(known) if known else None
-
-
-def _mean(values: Iterator[Any] | Any) -> float | None:
-    known = list(values)
-    return sum(known) / len(known) if known else None
-
-
-_ROWS: tuple[tuple[str, str, str], ...] = (
-    ("precision", "precision per notification (≥ 95 %)", "ratio"),
-    ("false", "false notifications", "number"),
-    ("false_critical", "false critical, quiet fleets included (≤ 1)", "number"),
-    ("quiet_false_per_week", "quiet fleets: false a collector-week (≤ 0.05)", "fine"),
-    ("incidents", "incidents", "number"),
-    ("recall", "recall (≥ 90 %)", "ratio"),
-    ("hard_healing_runs", "hard failure, clean past: median runs (≤ 2)", "number"),
-    ("hard_permanent_runs", "the same, reason that does not heal (1)", "number"),
-    ("stall_intervals_after_grace", "stall: median intervals after grace (≤ 0.5)", "fine"),
-    ("degradation_runs", "degradations: median runs (≤ 8)", "number"),
-    ("predicted_ahead", "predictions ahead of the failure (≥ 80 %)", "ratio"),
-    ("messages", "messages an incident", "number"),
-)
-
-
-def overall_table(by_rules: Mapping[str, Sequence[dict[str, Any]]]) -> list[str]:
-    """One column a rule set, one row a promise."""
-    figures = {name: summary(found) for name, found in by_rules.items()}
-    lines = ["| | " + " | ".join(figures) + " |", "|---|" + "---|" * len(figures)]
-    for key, label, form in _ROWS:
-        cells = [_cell(figure[key], form) for figure in figures.values()]
-        lines.append(f"| {label} | " + " | ".join(cells) + " |")
-    return lines
-
-
-def kind_table(by_rules: Mapping[str, Sequence[dict[str, Any]]]) -> list[str]:
-    """Found of all, median delay and runs per kind and rule set."""
-    kinds = sorted(
-        {d["kind"] for found in by_rules.values() for f in found for d in f["detections"]}
-    )
-    lines = ["| kind | " + " | ".join(by_rules) + " |", "|---|" + "---|" * len(by_rules)]
-    for kind in kinds:
-        cells = [_found(found, kind=kind) for found in by_rules.values()]
-        lines.append(f"| {kind} | " + " | ".join(cells) + " |")
-    return lines
-
-
-def cadence_table(found: Sequence[dict[str, Any]]) -> list[str]:
-    """The pack alone: one row a kind, one column a cadence."""
-    detections = [d for f in found for d in f["detections"]]
-    kinds = sorted({d["kind"] for d in detections})
-    order = ["1m", "5m", "15m", "30m", "1h", "6h", "1d", "several"]
-    cadences = [c for c in order if any(d["cadence"] == c for d in detections)]
-    lines = ["| kind | " + " | ".join(cadences) + " |", "|---|" + "---|" * len(cadences)]
-    for kind in kinds:
-        cells = [_found(found, kind=kind, cadence=cadence) for cadence in cadences]
-        lines.append(f"| {kind} | " + " | ".join(cells) + " |")
-    return lines
-
-
-def dial_table(rows: Mapping[float, Sequence[dict[str, Any]]]) -> list[str]:
-    """Precision, recall and delay against the expected false alarms per collector-week."""
-    lines = [
-        "| dial | precision | false a collector-week | recall | median delay, runs |",
-        "|---|---|---|---|---|",
-    ]
-    for dial, found in rows.items():
-        figures = summary(found)
-        weeks = sum(item["collector_weeks"] for item in found)
-        delay = _median(d["delay_runs"] for f in found for d in f["detections"])
-        false = sum(len(item["false"]) for item in found)
-        lines.append(
-            f"| {dial:g} | {_cell(figures['precision'], 'ratio')} | {false / weeks:.3f} | "
-            f"{_cell(figures['recall'], 'ratio')} | {_cell(delay, 'number')} |"
-        )
-    return lines
-
-
-def _found(found: Sequence[dict[str, Any]], *, kind: str, cadence: str | None = None) -> str:
-    own = [
-        d for f in found for d in f["detections"]
-        if d["kind"] == kind and cadence in (None, d["cadence"])
-    ]  # fmt: skip
-    if not own:
-        return ""
-    text = f"{sum(d['found'] for d in own)}/{len(own)}"
-    delay = _median(d["delay_seconds"] for d in own)
-    if delay is not None:
-        runs = report.number(_median(d["delay_runs"] for d in own))
-        text += f", {report.duration(delay)} ({runs} runs)"
-    return text
-
-
-def _cell(value: float | None, form: str) -> str:
-    if value is None:
-        return "–"
-    if form == "ratio":
-        return f"{value:.1%}"
-    return f"{value:.3f}" if form == "fine" else report.number(float(value))
+def _first_due(profile: Profile, start: float) -> float:
+    """Seconds from ``start`` to the first run that should have come."""
+    slots = profile.slots(fleet.START, start + 3 * profile.interval)
+    return next(slot for slot in slots if slot >= start) - start
 
 
 def generate_pack(directory: Path, overlay: dict[str, Any] | None = None) -> Path:
@@ -360,11 +225,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results[name].append(evaluate(scenario, rules, args.output, args.engine))
     sections: dict[str, list[str]] = {}
     if chosen:
-        sections = {"promises": overall_table(results), "kinds": kind_table(results)}
+        sections = {"promises": tables.overall_table(results), "kinds": tables.kind_table(results)}
     if PACK in results and chosen:
-        sections["cadences"] = cadence_table(results[PACK])
+        sections["cadences"] = tables.cadence_table(results[PACK])
     if args.dial or args.only_dial:
-        sections["dial"] = dial_table(_dial(seeds, args.output, args.engine))
+        sections["dial"] = tables.dial_table(_dial(seeds, args.output, args.engine))
     for title, lines in sections.items():
         print(f"\n{title}\n" + "\n".join(lines))
     for item in results.get(PACK, []):

@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
         print()
         for line in report.comparison(results[0], results[1]):
             print(line)
+    _say(report.took(results[0]))
     print(f"\n{args.output / 'report.html'}")
     return 0
 

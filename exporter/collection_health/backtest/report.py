@@ -71,6 +71,7 @@ def as_data(result: Result) -> dict[str, Any]:
         ],
         "took": {
             "seconds": result.phase_seconds,
+            "cpu_seconds": result.cpu_seconds,
             "peak_bytes": result.peak_bytes,
             "samples_written": result.samples_written,
             "samples_recorded": result.samples_recorded,
@@ -308,6 +309,18 @@ def _lines(skipped: Sequence[Skipped]) -> list[str]:
 def _names(names: Iterable[str]) -> str:
     known = list(names)
     return ", ".join(known[:8]) + (f" and {len(known) - 8} more" if len(known) > 8 else "")
+
+
+def took(result: Result) -> str:
+    """What the back-test itself took, in one line."""
+    wall = sum(result.phase_seconds.values())
+    cpu = sum(result.cpu_seconds.values())
+    peak = sum(result.peak_bytes.values()) / 2**30
+    samples = result.samples_written + result.samples_recorded
+    return (
+        f"took {duration(wall)} ({cpu:.0f} s of CPU, {peak:.1f} GiB) "
+        f"for {samples:,} samples and {len(result.plan.rules)} rules"
+    )
 
 
 def comparison(first: Result, second: Result) -> Iterator[str]:

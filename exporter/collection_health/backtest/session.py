@@ -1,5 +1,6 @@
 """One back-test from inputs to result: read, fold, write, evaluate, score."""
 
+import os
 import resource
 import sys
 import time
@@ -56,6 +57,7 @@ class Result:
     rule_seconds: dict[str, float] = field(default_factory=dict)
     phase_seconds: dict[str, float] = field(default_factory=dict)
     peak_bytes: dict[str, int] = field(default_factory=dict)
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
 
 
 def run(options: Options, say: Say) -> Result:
@@ -98,8 +100,11 @@ def run(options: Options, say: Say) -> Result:
         progress = _Progress(say)
         evaluated = evaluation.evaluate(engine, plan, times, progress)
         result.peak_bytes["engine"] = _peak(engine.pid)
+        result.cpu_seconds["engine"] = _cpu(engine.pid)
         clock.lap("evaluate")
-    result.peak_bytes["backtest"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    result.peak_bytes["backtest"] = own.ru_maxrss * 1024
+    result.cpu_seconds["backtest"] = own.ru_utime + own.ru_stime
     result.episodes = evaluated.episodes
     result.samples_recorded = evaluated.samples
     result.rule_seconds = evaluated.seconds
@@ -173,6 +178,14 @@ def _peak(pid: int) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
+
+
+def _cpu(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class _Clock:
