@@ -7,7 +7,7 @@ JSONNET := $(shell find mixin.libsonnet config.libsonnet rules dashboards alertm
              -name '*.libsonnet' -o -name '*.jsonnet' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: backtest test-e2e-long replay-day help install tools fmt generate lint drift check-generated test test-compat test-integrations demo bench soak dist clean
+.PHONY: test-faults backtest test-e2e-long replay-day help install tools fmt generate lint drift check-generated test test-compat test-integrations demo bench soak dist clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,10 @@ test-compat: $(STAMP) ## rules, dashboards and alerts on every release from Prom
 
 test-e2e-long: $(STAMP) tools ## slow scenarios from outcome to message on the real programs
 	$(BIN)/python -m pytest -m soak tests/alertmanager
+
+test-faults: $(STAMP) tools ## break 200 real processes: repaired and verified, or escalated (20 minutes)
+	$(BIN)/python -m pytest -m soak tests/recovery
+	$(BIN)/python -m tests.recovery.faults
 
 replay-day: $(STAMP) tools ## messages a channel gets in a day of a fleet, beside alerts and incidents
 	$(BIN)/python -m tests.alertmanager.day

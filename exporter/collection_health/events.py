@@ -182,7 +182,7 @@ class BreakGlass(Struct, gc=False, tag_field="event", tag="break_glass"):
 RecoveryPhase = Literal[
     "queued", "proposed", "approved", "held", "started", "finished",
     "verified", "exhausted", "skipped", "cancelled", "prevented",
-    "circuit_open", "manual",
+    "circuit_open", "circuit_closed", "manual",
 ]  # fmt: skip
 RecoveryResult = Literal[
     "recovered", "ineffective", "failed", "timed_out", "not_verified", "skipped",

@@ -20,7 +20,7 @@ _CLEAR = 2  # evidence that settles that a step did not help, see `note_bad_run`
 def apply_recovery(state: RecoveryState, event: Recovery) -> None:
     """Fold one phase of a recovery of one collector or dependency."""
     phase = event.phase
-    if phase == "circuit_open":
+    if phase in ("circuit_open", "circuit_closed"):
         state.circuit_open_until = event.until or 0.0
         return
     if phase == "manual":

@@ -15,9 +15,10 @@ from collection_health.events import BreakGlass, Control, Event, Outcome, Recove
 from collection_health.inventory import parse
 from collection_health.pipeline import Pipeline
 from collection_health.recovery import ladder, targets
-from collection_health.recovery.engine import Engine, _event, _recorded
+from collection_health.recovery.engine import Engine
 from collection_health.recovery.guard import Guard
 from collection_health.recovery.ladder import Change, Start
+from collection_health.recovery.records import event_of, recorded
 from collection_health.recovery.requests import Request, judge
 from collection_health.recovery.targets import Key, Target
 from collection_health.state import RECOVERY_OVER
@@ -85,7 +86,7 @@ class World:
         engine = self.engine
         verdict = judge(request, self.target, self.now, engine.forced, engine.stopped)
         if verdict.phase is not None:
-            self.fold(_recorded(request, self.target, verdict, self.now))
+            self.fold(recorded(request, self.target, verdict, self.now))
         return verdict.said
 
     def step(self) -> None:
@@ -98,18 +99,20 @@ class World:
             return
         if isinstance(move, Start):
             self.running = move
-            self.fold(_event(KEY, record, Change("started", ""), self.now, start=move))
+            self.fold(event_of(KEY, record, Change("started", ""), self.now, start=move))
         elif isinstance(move, Change):
             state, policy = self.target.state, self.target.policy
             opened = ladder.opened_breaker(state, policy, move, self.now)
-            self.fold(*(_event(KEY, record, c, self.now) for c in (move, opened) if c is not None))
+            self.fold(
+                *(event_of(KEY, record, c, self.now) for c in (move, opened) if c is not None)
+            )
 
     def end(self, result: str) -> None:
         """The running attempt ends."""
         record = self.target.state.current
         if self.running is not None and record is not None:
             change = Change("finished", "", result)  # type: ignore[arg-type]
-            self.fold(_event(KEY, record, change, self.now, start=self.running))
+            self.fold(event_of(KEY, record, change, self.now, start=self.running))
             self.running = None
 
     def crash(self) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ collectors:
   recovery: {{mode: approve, steps: [{{action: note}}], {QUICK}}}
 - name: hopeless
   recovery: {{mode: auto, steps: [{{action: refuse, attempts: 2}}], {QUICK}}}
+- name: tripped
+  recovery: {{mode: auto, steps: [{{action: refuse}}], breaker: {{failures: 1, open_for: 1s}}}}
 - name: slow
   recovery: {{mode: auto, steps: [{{action: linger}}], {QUICK}}}
 - name: capped
@@ -114,6 +117,29 @@ def test_alert_is_recovered_once_and_verified_by_good_data(
     assert exporter.sample('collection_recovery_in_progress{collector="poller"}') == 0
     ended = 'collection_incidents_total{collector="poller",ended_by="automatic"}'
     assert exporter.sample(ended) == 1
+
+
+def test_many_copies_at_once_are_one_recovery(scene: Scene, exporter: Exporter) -> None:
+    """Alertmanagers of a cluster may all send at the same moment."""
+    fail(exporter, "poller")
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: tell(exporter, alert("poller")), range(16)))
+    assert sum(len(answer["queued"]) for answer in answers) == 1
+    reached(exporter, "poller", "finished")
+    good(exporter, "poller")
+    reached(exporter, "poller", "verified")
+    assert actions_done(scene.log) == ["poller"]
+
+
+def test_breaker_closes_when_its_time_is_over(exporter: Exporter) -> None:
+    """The gauge follows the clock, also of a collector that says nothing."""
+    fail(exporter, "tripped")
+    tell(exporter, alert("tripped"))
+    reached(exporter, "tripped", "exhausted")
+    series = 'collection_recovery_circuit_open{collector="tripped"}'
+    assert exporter.sample(series) == 1
+    wait_for(lambda: exporter.sample(series) == 0, "the breaker to close")
+    good(exporter, "tripped")
 
 
 def test_each_alert_of_a_webhook_is_judged_by_itself(exporter: Exporter) -> None:
@@ -320,7 +346,7 @@ def test_fleet_guard_and_a_missing_prometheus_hold_automation(
     fail(exporter, *broken)
     scene.prometheus.wait_for("fleet:unexplained_failing:ratio > 0.8")
     tell(exporter, alert("poller"))
-    assert "89% of the fleet fails" in reached(exporter, "poller", "held")["said"]
+    assert "90% of the fleet fails" in reached(exporter, "poller", "held")["said"]
     assert exporter.sample('collection_recovery_in_progress{collector="poller"}') == 0
     scene.prometheus.process.stop()
 

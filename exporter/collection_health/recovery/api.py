@@ -13,7 +13,6 @@ from msgspec import Meta, Struct
 
 from collection_health import webconfig
 from collection_health.api.bodies import ProblemError, Text, actor_of, decode, wants_html
-from collection_health.times import rfc3339
 from collection_health.events import BreakGlass
 from collection_health.inventory_schema import Duration
 from collection_health.pipeline import Overloaded, Pipeline, StorageUnavailable
@@ -24,6 +23,7 @@ from collection_health.recovery.requests import Request
 from collection_health.recovery.targets import Kind, Target
 from collection_health.server import PIPELINE, unavailable
 from collection_health.state import RECOVERY_OVER, RecoveryRecord, RecoveryState
+from collection_health.times import rfc3339
 
 MAX_LIMIT = 1_000
 MAX_BREAK_GLASS_SECONDS = 7 * 86400.0

@@ -7,8 +7,7 @@ effect, so after a crash the record tells what was done and what may have been d
 import asyncio
 import contextlib
 import logging
-import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,20 +16,20 @@ from collection_health.events import (
     Control,
     Event,
     Outcome,
-    Recovery,
 )
 from collection_health.pipeline import Overloaded, Pipeline, StorageUnavailable
 from collection_health.recovery import ladder, targets
 from collection_health.recovery.actions import Actions, Finished, Subject
 from collection_health.recovery.guard import Guard
 from collection_health.recovery.ladder import Change, Situation, Start, Wait
-from collection_health.recovery.requests import Request, Verdict, judge
+from collection_health.recovery.records import AUTOMATION, event_of, recorded
+from collection_health.recovery.requests import Request, judge
 from collection_health.recovery.targets import Key, Target
-from collection_health.state import RECOVERY_OVER, ControlState, RecoveryRecord
+from collection_health.state import RECOVERY_OVER, ControlState, RecoveryRecord, RecoveryState
 
 log = logging.getLogger(__name__)
 
-AUTOMATION = "automation"  # the actor of what no person asked for
+CIRCUIT_SECONDS = 2.0  # how late a circuit breaker may be seen to have closed
 LOOK_SECONDS = 30.0  # longest sleep: the inventory or the clock may have changed
 RETRY_SECONDS = 1.0  # while the ledger cannot be written
 
@@ -72,9 +71,11 @@ class Engine:
         """Continue what a restart interrupted and serve until cancelled."""
         unsubscribe = self._pipeline.subscribe(self._seen)
         try:
-            for key in self._open():
+            for key, _ in self._recoveries():
                 self._drive(key)
-            await asyncio.Event().wait()
+            while True:
+                await asyncio.sleep(CIRCUIT_SECONDS)
+                await self._close_circuits()
         finally:
             unsubscribe()
             drivers = list(self._drivers.values())
@@ -102,9 +103,15 @@ class Engine:
                 target = targets.find(self._pipeline, request.key)
                 verdict = judge(request, target, now, self.forced, self.stopped)
                 if verdict.phase is None or target is None:
+                    log.info(
+                        "no recovery of %s, asked by %s: %s",
+                        request.key[1],
+                        request.actor,
+                        verdict.said,
+                    )
                     answers.append(Answer(None, verdict.said))
                     continue
-                event = _recorded(request, target, verdict, now)
+                event = recorded(request, target, verdict, now)
                 events.append(event)
                 queued.append(request.key)
                 accepted = verdict.phase == "queued"
@@ -164,13 +171,12 @@ class Engine:
 
     # --- driving ------------------------------------------------------------------------------
 
-    def _open(self) -> list[Key]:
-        keys: list[Key] = []
+    def _recoveries(self) -> Iterator[tuple[Key, RecoveryState]]:
         for name, collector in self._pipeline.collectors.items():
             if collector.recoveries is not None:
-                keys.append(("collector", name))
-        keys += (("dependency", name) for name in self._pipeline.fleet.recoveries)
-        return keys
+                yield ("collector", name), collector.recoveries
+        for name, state in self._pipeline.fleet.recoveries.items():
+            yield ("dependency", name), state
 
     def _drive(self, key: Key) -> None:
         """Make sure that somebody drives the target's recovery, and looks at it now."""
@@ -251,12 +257,25 @@ class Engine:
     async def _change(self, key: Key, change: Change) -> None:
         record, target = self._current(key)
         now = self._pipeline.clock()
-        events: list[Event] = [_event(key, record, change, now)]
+        events: list[Event] = [event_of(key, record, change, now)]
         opened = ladder.opened_breaker(target.state, target.policy, change, now)
         if opened is not None:
-            events.append(_event(key, record, opened, now))
+            events.append(event_of(key, record, opened, now))
         await self._pipeline.submit(events, "recovery")
         log.info("recovery of %s: %s: %s", key[1], change.phase, change.output)
+
+    async def _close_circuits(self) -> None:
+        """Record which breakers' time is over: an end that nobody else would notice."""
+        now = self._pipeline.clock()
+        closed = Change("circuit_closed", "")
+        events: list[Event] = [
+            event_of(key, state.current, closed, now)
+            for key, state in self._recoveries()
+            if state.current is not None and 0 < state.circuit_open_until <= now
+        ]
+        if events:
+            with contextlib.suppress(StorageUnavailable, Overloaded):  # the next look will do
+                await self._pipeline.submit(events, "recovery")
 
     # --- one attempt ----------------------------------------------------------------------------
 
@@ -329,11 +348,10 @@ class Engine:
         return target.state.current, target
 
     def _find(self, identity: str) -> tuple[Key, Target, RecoveryRecord]:
-        for key in self._open():
+        for key, state in self._recoveries():
             target = targets.find(self._pipeline, key)
-            record = target.state.current if target is not None else None
-            if target is not None and record is not None and record.id == identity:
-                return key, target, record
+            if target is not None and state.current is not None and state.current.id == identity:
+                return key, target, state.current
         raise KeyError(identity)
 
     async def _submit(
@@ -345,7 +363,7 @@ class Engine:
         actor: str = AUTOMATION,
         start: Start | None = None,
     ) -> None:
-        event = _event(key, record, change, self._pipeline.clock(), actor=actor, start=start)
+        event = event_of(key, record, change, self._pipeline.clock(), actor=actor, start=start)
         await self._pipeline.submit([event], "recovery")
 
     def _seen(self, event: Event) -> None:
@@ -359,41 +377,3 @@ class Engine:
             if event.mode == "stop" and event.active:
                 for task in self._running.values():
                     task.cancel()
-
-
-def _recorded(request: Request, target: Target, verdict: Verdict, now: float) -> Recovery:
-    """The event of a verdict: of a new recovery, or of the current one when that ends."""
-    key, record = request.key, target.state.current
-    actor = request.actor or AUTOMATION
-    if verdict.phase == "cancelled" and record is not None:
-        return _event(key, record, Change("cancelled", verdict.said), now, actor=actor)
-    record = RecoveryRecord(
-        secrets.token_hex(8), target.incident or target.silent_since or now, request.trigger,
-        actor, now, request.cause,
-    )  # fmt: skip
-    change = Change(verdict.phase or "skipped", verdict.said, verdict.result)
-    return _event(key, record, change, now, actor=actor)
-
-
-def _event(
-    key: Key,
-    record: RecoveryRecord,
-    change: Change,
-    now: float,
-    *,
-    actor: str = AUTOMATION,
-    start: Start | None = None,
-) -> Recovery:
-    """One phase of ``record``; ``start`` names the attempt it is about (default: the newest)."""
-    kind, name = key
-    step, attempt, action = 0, 0, ""
-    if start is not None:
-        step, attempt, action = start.step, start.attempt, start.action
-    elif record.tries:
-        last = record.tries[-1]
-        step, attempt, action = last.step, last.attempt, last.action
-    return Recovery(
-        record.id, name, record.incident, step, attempt, action, change.phase, now,
-        change.result, change.output or None, actor, kind, record.trigger, record.cause,
-        change.until,
-    )  # fmt: skip

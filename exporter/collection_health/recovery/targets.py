@@ -93,7 +93,10 @@ def _dependency(pipeline: Pipeline, name: str) -> Target | None:
 
 def _back(record: RecoveryRecord, dependents: list[CollectorState]) -> bool:
     """Whether a collector that failed for the dependency has run well since."""
+    since = record.incident
+    nothing_failed = since == record.queued_at  # a person asked: any later good run will do
     return any(
-        state.last_failure >= record.incident and state.last_success > state.last_failure
+        state.last_success > max(since, state.last_failure)
+        and (nothing_failed or state.last_failure >= since)
         for state in dependents
     )

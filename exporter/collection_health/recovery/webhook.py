@@ -82,7 +82,6 @@ async def webhook(request: web.Request) -> web.Response:
             queued.append({"index": index, item.key[0]: item.key[1], "id": answer.id})
         else:
             ignored.append({"index": index, item.key[0]: item.key[1], "reason": answer.said})
-            log.info("no recovery of %s %s: %s", *item.key, answer.said)
     return web.json_response({"queued": queued, "ignored": ignored}, status=202)
 
 
