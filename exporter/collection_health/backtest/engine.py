@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 EngineName = Literal["prometheus", "victoriametrics"]
 MAX_POINTS = 11_000  # Prometheus refuses range queries with more steps than this
 _START_SECONDS = 60
-_MEMORY_LIMIT = "2GiB"  # from here on Go collects garbage more eagerly
 _NAMES: dict[EngineName, tuple[str, ...]] = {
     "prometheus": ("prometheus",),
     "victoriametrics": ("victoria-metrics", "victoria-metrics-prod", "victoriametrics"),
@@ -112,7 +111,7 @@ class Engine:
             [str(binary), *arguments],
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "GOMEMLIMIT": _MEMORY_LIMIT},
+            env={**os.environ, "GOGC": "50"},  # half the garbage for a little more CPU
         )
         try:
             self._wait_ready()

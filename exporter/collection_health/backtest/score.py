@@ -183,9 +183,11 @@ def score(
             )
     # Incidents outside of the judged time still excuse an alert.
     others = [incident for incident in incidents if incident not in judged]
-    for notification in notifications:
-        if not notification.right and any(_about(notification, i, intervals) for i in others):
-            notifications = [n for n in notifications if n is not notification]
+    notifications = [
+        item
+        for item in notifications
+        if item.right or not any(_about(item, incident, intervals) for incident in others)
+    ]
     weeks = max(1, len(intervals)) * (span[1] - span[0]) / WEEK
     return Score(
         notifications, detections, _by_alert(notifications, judged, intervals, first_alerts), weeks
