@@ -89,7 +89,7 @@ async def test_streams_are_bounded_and_shed(
             async with session.get(url) as second:
                 assert second.status == 503
                 assert second.headers["Retry-After"]
-        app[stream.HUB].clients.clear()
+        app[stream.HUB].close()
         app[server.PIPELINE].shedding = True
         async with session.get(url) as shed:
             assert shed.status == 503

@@ -54,9 +54,13 @@ class Client:
         try:
             self.waiting.put_nowait(message)
         except asyncio.QueueFull:
-            while not self.waiting.empty():
-                self.waiting.get_nowait()
-            self.waiting.put_nowait(None)
+            self.end()
+
+    def end(self) -> None:
+        """Drop what waits and disconnect."""
+        while not self.waiting.empty():
+            self.waiting.get_nowait()
+        self.waiting.put_nowait(None)
 
 
 class Hub:
@@ -107,8 +111,7 @@ class Hub:
     def close(self) -> None:
         """End every stream."""
         for client in self.clients:
-            client.waiting = asyncio.Queue(1)
-            client.waiting.put_nowait(None)
+            client.end()
 
 
 HUB = web.AppKey("hub", Hub)
