@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from collection_health.cli import COMMANDS, build_parser
-from collection_health.server import PLUGINS
+from collection_health.pipeline import Pipeline
+from collection_health.server import PLUGINS, Reloader, build_app
 from tests.support.services import COMMAND
 
 
@@ -64,6 +65,21 @@ def test_every_option_of_serve_is_documented(root: Path) -> None:
     assert sorted(documented) == sorted(options)
     missing = [name for name in PLUGINS if f"`{name}`" not in text]
     assert not missing
+
+
+def test_every_endpoint_is_documented(root: Path, tmp_path: Path) -> None:
+    """exporter/README.md names the path of each route, with its variable parts in capitals."""
+    args = build_parser("serve").parse_args(["serve", "--web.listen-address=127.0.0.1:0"])
+    pipeline = Pipeline(tmp_path)
+    app = build_app(pipeline, Reloader(pipeline, None), args)
+    text = (root / "exporter" / "README.md").read_text()
+    documented = set(re.findall(r"`(?:[A-Z]+ )?(/[^` ]*)`", text))
+    served = {
+        re.sub(r"\{(\w+)\}", lambda part: part[1].upper(), route.resource.canonical)
+        for route in app.router.routes()
+        if route.resource is not None
+    }
+    assert served <= documented
 
 
 def test_bash_completes_commands_and_options(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_an_installed_exporter_serves(installed: Path, tmp_path: Path) -> None:
     inventory.write_text("collectors: [{name: orders, schedule: {every: 15m}}]\n")
     assert output([installed, "check", inventory.name], tmp_path).startswith("OK collectors.yml")
     port = free_port()
-    command = [
+    command: list[str | Path] = [
         installed, "serve", f"--web.listen-address=127.0.0.1:{port}", "--storage.path=ledger",
         "--config.file=collectors.yml",
     ]  # fmt: skip
@@ -119,7 +119,7 @@ def test_an_installed_exporter_serves(installed: Path, tmp_path: Path) -> None:
         exporter = Exporter(process, port)
         process.wait_http(f"{exporter.url}/-/ready")
         exporter.post({"collector": "orders", "outcome": "success"})
-        reach = ["env", f"COLLECTION_HEALTH_URL={exporter.url}", installed]
+        reach: list[str | Path] = ["env", f"COLLECTION_HEALTH_URL={exporter.url}", installed]
         assert output([*reach, "exec", "orders", "--", "echo", "hello"], tmp_path) == "hello\n"
         output([*reach, "record", "orders", "failure", "--reason", "auth"], tmp_path)
         assert exporter.sample('collection_runs_total{collector="orders"}') == 3
