@@ -323,6 +323,31 @@ def test_breaker_opens_on_successes_that_do_not_help(world: World) -> None:
     assert len(world.starts()) == attempts + 1
 
 
+def test_caps_hold_over_incidents(world: World) -> None:
+    """Five attempts an hour, eight a day, however often it breaks anew; then a person."""
+
+    def incidents(count: int) -> int:
+        before = len(world.starts())
+        for _ in range(count):
+            world.run("failure")
+            world.ask()
+            world.settle()
+            world.end("succeeded")
+            world.now += 5
+            world.run("success")
+            world.settle()
+        return len(world.starts()) - before
+
+    assert incidents(7) == 5
+    assert world.target.state.current is not None
+    assert "cap of 5 attempts an hour" in world.target.state.current.output
+    world.now += 3600
+    assert incidents(5) == 3
+    assert "cap of 8 attempts a day" in world.target.state.current.output
+    world.now += 86_400
+    assert incidents(1) == 1
+
+
 def test_failing_dependency_explains_its_collector(world: World) -> None:
     """A collector's own ladder is not climbed, or ends, when its dependency is the cause."""
     world.ask()

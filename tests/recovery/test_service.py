@@ -377,7 +377,8 @@ def test_only_the_recovery_scope_acts(stack: Stack, tmp_path: Path) -> None:
         "tokens:\n- {name: writer, token_file: writer, scopes: [write, control]}\n"
         "- {name: oncall, token_file: oncall, scopes: [recovery]}\n"
     )
-    exporter = stack.exporter(INVENTORY, arguments=[f"--web.token-file={tmp_path / 'tokens.yml'}"])
+    inventory = INVENTORY.replace("LOG", str(tmp_path / "log"))
+    exporter = stack.exporter(inventory, arguments=[f"--web.token-file={tmp_path / 'tokens.yml'}"])
     for path in (
         "alertmanager/webhook", "recover", "break-glass", "collectors/poller/recover",
         "dependencies/warehouse/recover", "recoveries/x/approve", "recoveries/x/cancel",
