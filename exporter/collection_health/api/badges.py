@@ -10,7 +10,7 @@ from collection_health.api.table import NAME, Route, add
 from collection_health.api.view import View, reply
 
 COLORS: dict[shapes.StateName, str] = {
-    "healthy": "2e7d32", "degraded": "b26a00", "failing": "c62828", "unknown": "616161",
+    "healthy": "2e7d32", "degraded": "8f5600", "failing": "c62828", "unknown": "616161",
 }  # fmt: skip
 _CHARACTER = 6.6  # pixels of 11 px Verdana, on average
 
