@@ -82,13 +82,16 @@ def test_flaky_collectors_wait_longer(tmp_path: Path) -> None:
     for _ in range(12):
         flaky.past(20)
         flaky.past(2, bad=True)
-    flaky.past(20).good(2).bad(8).silent("CollectorFailing").bad(1).fires(
+    flaky.past(20).good(2).bad(6).silent("CollectorFailing").bad(14).fires(
         "CollectorFailing",
-        Alert(
-            "warning",
-            "Collector orders failed 9 runs in a row, more than its own past explains.",
-            since="8h 0m 0s ago",
-            cause=TIMEOUT,
+        *(
+            Alert(
+                severity,
+                "Collector orders failed 20 runs in a row, more than its own past explains.",
+                since="19h 0m 0s ago",
+                cause=TIMEOUT,
+            )
+            for severity in ("critical", "warning")
         ),
     )
     story.check(tmp_path)
@@ -302,7 +305,7 @@ def test_volume_low_and_high(tmp_path: Path) -> None:
         "CollectorVolumeAnomaly",
         Alert(
             "info",
-            "Collector orders brings 4 times the records expected at this time.",
+            "Collector orders brings 6 times the records expected at this time.",
             {"direction": "high"},
         ),
     )
