@@ -1,6 +1,7 @@
 """The whole exporter: webhooks, people, guards and limits over HTTP, with a real Prometheus."""
 
 import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from collection_health.recovery.guard import FRESH_SECONDS
 from tests.recovery.support import (
     actions_done,
     alert,
@@ -345,6 +347,7 @@ def test_fleet_guard_and_a_missing_prometheus_hold_automation(
     broken = [name for name in NAMES if name != "loader-2"]
     fail(exporter, *broken)
     scene.prometheus.wait_for("fleet:unexplained_failing:ratio > 0.8")
+    time.sleep(FRESH_SECONDS)  # what the guard heard before is forgotten
     tell(exporter, alert("poller"))
     assert "90% of the fleet fails" in reached(exporter, "poller", "held")["said"]
     assert exporter.sample('collection_recovery_in_progress{collector="poller"}') == 0

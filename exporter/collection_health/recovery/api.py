@@ -4,98 +4,75 @@ Every request that changes something needs the scope ``recovery`` and is an even
 ledger with its actor and reason.
 """
 
-from collections.abc import Callable, Iterator
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
-from msgspec import Meta, Struct
 
-from collection_health import webconfig
-from collection_health.api.bodies import ProblemError, Text, actor_of, decode, wants_html
+from collection_health.api.bodies import ProblemError, actor_of, decode, wants_html
+from collection_health.api.shapes import ActiveControl
+from collection_health.api.table import NAME, Route, add, query_of
+from collection_health.api.view import reply
 from collection_health.events import BreakGlass
-from collection_health.inventory_schema import Duration
-from collection_health.pipeline import Overloaded, Pipeline, StorageUnavailable
+from collection_health.pipeline import Pipeline
 from collection_health.recovery import targets
 from collection_health.recovery.engine import RefusedError
 from collection_health.recovery.keys import ENGINE
 from collection_health.recovery.requests import Request
+from collection_health.recovery.shapes import (
+    Asked,
+    BreakGlassAnswer,
+    BreakGlassBody,
+    BulkAnswer,
+    BulkBody,
+    RecoverBody,
+    RecoveryItem,
+    RecoveryList,
+    RecoveryQuery,
+    TryItem,
+    about,
+)
 from collection_health.recovery.targets import Kind, Target
-from collection_health.server import PIPELINE, unavailable
+from collection_health.server import PIPELINE
 from collection_health.state import RECOVERY_OVER, RecoveryRecord, RecoveryState
 from collection_health.times import rfc3339
 
-MAX_LIMIT = 1_000
 MAX_BREAK_GLASS_SECONDS = 7 * 86400.0
-
-
-class RecoverBody(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Why a person recovers, approves or cancels."""
-
-    reason: Text = ""
-    actor: Text = ""
-
-
-class BulkBody(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Which failing collectors to recover: those that match every selector given."""
-
-    team: Text = ""
-    dependency: Text = ""
-    failure_reason: Text = ""
-    reason: Text = ""
-    actor: Text = ""
-
-
-class BreakGlassBody(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Stop or force everything; ``active`` false ends it."""
-
-    mode: Literal["stop", "force"]
-    reason: Text = ""
-    duration: Duration | None = None
-    until: Annotated[datetime, Meta(tz=True)] | None = None
-    actor: Text = ""
-    active: bool = True
-
-
-Handler = Callable[[web.Request], Any]
+_LARGE = {413: "The body is too large."}
+_REFUSED = {404: "Not known.", 409: "Not now; `detail` says why."} | _LARGE
 
 
 def setup(app: web.Application) -> None:
     """Add the routes."""
-    router = app.router
-    router.add_get("/api/v1/recoveries", recoveries)
-    router.add_get("/api/v1/collectors/{name:.+}/recoveries", recoveries)
-    router.add_post("/api/v1/collectors/{name:.+}/recover", recover_collector)
-    router.add_post("/api/v1/dependencies/{name:.+}/recover", recover_dependency)
-    router.add_post("/api/v1/recoveries/{id}/{verb:approve|cancel}", settle)
-    router.add_post("/api/v1/recover", recover_many)
-    router.add_post("/api/v1/break-glass", break_glass)
+    scope: Any = {"scope": "recovery"}
+    ask: Any = scope | {"body": RecoverBody, "others": _REFUSED}
+    add(app, [
+        Route("GET", "/api/v1/recoveries", recoveries, "Recoveries and what they tried.",
+              RecoveryList, query=RecoveryQuery),
+        Route("GET", f"/api/v1/collectors/{NAME}/recoveries", recoveries,
+              "A collector's recoveries and what they tried.", RecoveryList, query=RecoveryQuery),
+        Route("POST", f"/api/v1/collectors/{NAME}/recover", recover_collector,
+              "Start a collector's ladder now, in any mode; caps hold.", Asked, status=202, **ask),
+        Route("POST", f"/api/v1/dependencies/{NAME}/recover", recover_dependency,
+              "Start a dependency's ladder now, in any mode; caps hold.", Asked, status=202,
+              **ask),
+        Route("POST", "/api/v1/recoveries/{id}/{verb:approve|cancel}", settle,
+              "Settle one recovery.", RecoveryItem, **ask),
+        Route("POST", "/api/v1/recover", recover_many,
+              "Start the ladders of all failing collectors that match; caps hold for each.",
+              BulkAnswer, status=202, body=BulkBody, others=_LARGE, **scope),
+        Route("POST", "/api/v1/break-glass", break_glass,
+              "Stop or force all recovery until a given time.", BreakGlassAnswer,
+              body=BreakGlassBody, others=_LARGE, **scope),
+    ])  # fmt: skip
 
 
-def answering(handler: Handler) -> Handler:
-    """Turn what ends a request into the answer for it."""
-
-    async def answered(request: web.Request) -> web.StreamResponse:
-        try:
-            response: web.StreamResponse = await handler(request)
-        except ProblemError as error:
-            return error.response
-        except (Overloaded, StorageUnavailable) as error:
-            return unavailable(error)
-        return response
-
-    return answered
-
-
-@webconfig.require("recovery")
-@answering
 async def recover_collector(request: web.Request) -> web.StreamResponse:
     """Start a collector's ladder now."""
     return await _recover(request, "collector")
 
 
-@webconfig.require("recovery")
-@answering
 async def recover_dependency(request: web.Request) -> web.StreamResponse:
     """Start a dependency's ladder now."""
     return await _recover(request, "dependency")
@@ -111,12 +88,10 @@ async def _recover(request: web.Request, kind: Kind) -> web.StreamResponse:
     if answer.id is None:
         raise ProblemError(409, "no recovery", answer.said)
     if wants_html(request):
-        raise web.HTTPSeeOther(f"/{kind}s/{name}")
-    return web.json_response({"id": answer.id, kind: name, "plan": answer.said}, status=202)
+        raise web.HTTPSeeOther(f"/collectors/{quote(name, safe='')}")
+    return reply(request, Asked(**about(kind, name), id=answer.id, plan=answer.said), 202)
 
 
-@webconfig.require("recovery")
-@answering
 async def recover_many(request: web.Request) -> web.StreamResponse:
     """Start the ladders of all failing collectors that match; caps hold for each."""
     body = await decode(request, BulkBody, "recovery")
@@ -129,13 +104,14 @@ async def recover_many(request: web.Request) -> web.StreamResponse:
     names = list(_selected(pipeline, body))
     wishes = [Request(("collector", name), "manual", body.reason, actor) for name in names]
     answers = await request.app[ENGINE].request(wishes)
-    queued, refused = [], []
+    queued: list[Asked] = []
+    refused: list[Asked] = []
     for name, answer in zip(names, answers, strict=True):
         if answer.id is not None:
-            queued.append({"collector": name, "id": answer.id})
+            queued.append(Asked(collector=name, id=answer.id, plan=answer.said))
         else:
-            refused.append({"collector": name, "reason": answer.said})
-    return web.json_response({"queued": queued, "refused": refused}, status=202)
+            refused.append(Asked(collector=name, reason=answer.said))
+    return reply(request, BulkAnswer(queued=queued, refused=refused), 202)
 
 
 def _selected(pipeline: Pipeline, body: BulkBody) -> Iterator[str]:
@@ -151,8 +127,6 @@ def _selected(pipeline: Pipeline, body: BulkBody) -> Iterator[str]:
             yield name
 
 
-@webconfig.require("recovery")
-@answering
 async def settle(request: web.Request) -> web.StreamResponse:
     """Approve or cancel one recovery."""
     body = await decode(request, RecoverBody, "recovery")
@@ -171,13 +145,13 @@ async def settle(request: web.Request) -> web.StreamResponse:
     except RefusedError as error:
         raise ProblemError(409, "wrong phase", str(error)) from error
     if wants_html(request):
-        raise web.HTTPSeeOther(f"/{target.kind}s/{target.name}")
+        raise web.HTTPSeeOther(f"/collectors/{quote(target.name, safe='')}")
     record = target.state.current
-    return web.json_response(describe(target, record) if record is not None else {})
+    if record is None:
+        raise ProblemError(404, "unknown recovery", "the collector is gone")
+    return reply(request, describe(target, record))
 
 
-@webconfig.require("recovery")
-@answering
 async def break_glass(request: web.Request) -> web.StreamResponse:
     """Stop or force all recovery until a given time."""
     body = await decode(request, BreakGlassBody, "recovery")
@@ -187,7 +161,7 @@ async def break_glass(request: web.Request) -> web.StreamResponse:
     until = _expiry(body, now) if body.active else None
     actor = actor_of(request, body.actor)
     await engine.break_glass(BreakGlass(body.mode, body.active, now, until, actor, body.reason))
-    return web.json_response({"break_glass": _break_glass(request.app[PIPELINE])})
+    return reply(request, BreakGlassAnswer(break_glass=_break_glass(request.app[PIPELINE])))
 
 
 def _expiry(body: BreakGlassBody, now: float) -> float:
@@ -205,35 +179,22 @@ def _expiry(body: BreakGlassBody, now: float) -> float:
 # --- reading ----------------------------------------------------------------------------------
 
 
-@webconfig.require("read")
-@answering
 async def recoveries(request: web.Request) -> web.StreamResponse:
-    """Recoveries, newest first; ``?collector= &phase= &open=true &limit= &offset=``."""
-    pipeline, query = request.app[PIPELINE], request.query
-    name = request.match_info.get("name", query.get("collector", ""))
-    phase, only_open = query.get("phase", ""), query.get("open") == "true"
-    limit, offset = (
-        _number(query.get("limit", "100"), "limit"),
-        _number(query.get("offset", "0"), "offset"),
-    )
+    """Recoveries, newest first."""
+    pipeline, query = request.app[PIPELINE], query_of(request, RecoveryQuery)
+    name = request.match_info.get("name", query.collector)
     found = [
         (record.queued_at, describe(target, record))
         for target in _all(pipeline)
         if name in ("", target.name)
         for record in _records(target.state)
-        if phase in ("", record.phase) and not (only_open and record.phase in RECOVERY_OVER)
+        if query.phase in (None, record.phase)
+        and not (query.open and record.phase in RECOVERY_OVER)
     ]
     found.sort(key=lambda item: item[0], reverse=True)
-    page = [item for _, item in found[offset : offset + limit]]
-    return web.json_response(
-        {"recoveries": page, "total": len(found), "break_glass": _break_glass(pipeline)}
-    )
-
-
-def _number(text: str, name: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise ProblemError(400, "invalid query", f"{name}: {text[:20]!r}; allowed: 0 and more")
-    return min(int(text), MAX_LIMIT) if name == "limit" else int(text)
+    page = [item for _, item in found[query.offset : query.offset + query.limit]]
+    answer = RecoveryList(recoveries=page, total=len(found), break_glass=_break_glass(pipeline))
+    return reply(request, answer)
 
 
 def _all(pipeline: Pipeline) -> Iterator[Target]:
@@ -252,45 +213,42 @@ def _records(state: RecoveryState) -> list[RecoveryRecord]:
     return [*state.earlier, *([state.current] if state.current is not None else [])]
 
 
-def describe(target: Target, record: RecoveryRecord) -> dict[str, Any]:
-    """One recovery as JSON; times are RFC 3339."""
-    return {
-        "id": record.id,
-        target.kind: target.name,
-        "phase": record.phase,
-        "since": rfc3339(record.at),
-        "result": record.result,
-        "said": record.output,
-        "trigger": record.trigger,
-        "cause": record.cause,
-        "actor": record.actor,
-        "failing_since": rfc3339(record.incident),
-        "queued_at": rfc3339(record.queued_at),
-        "expires_at": rfc3339(record.until) if record.until is not None else None,
-        "tries": [
-            {
-                "step": attempt.step,
-                "attempt": attempt.attempt,
-                "action": attempt.action,
-                "started_at": rfc3339(attempt.at),
-                "ended_at": None if attempt.ended is None else rfc3339(attempt.ended),
-                "result": attempt.result,
-                "output": attempt.output or "",
-            }
+def describe(target: Target, record: RecoveryRecord) -> RecoveryItem:
+    """One recovery for the API."""
+    return RecoveryItem(
+        id=record.id,
+        **about(target.kind, target.name),
+        phase=record.phase,
+        since=rfc3339(record.at),
+        result=record.result,
+        said=record.output,
+        trigger=record.trigger,
+        cause=record.cause,
+        actor=record.actor,
+        failing_since=rfc3339(record.incident),
+        queued_at=rfc3339(record.queued_at),
+        expires_at=None if record.until is None else rfc3339(record.until),
+        tries=[
+            TryItem(
+                step=attempt.step, attempt=attempt.attempt, action=attempt.action,
+                started_at=rfc3339(attempt.at),
+                ended_at=None if attempt.ended is None else rfc3339(attempt.ended),
+                result=attempt.result, output=attempt.output or "",
+            )
             for attempt in record.tries
         ],
-    }
+    )  # fmt: skip
 
 
-def _break_glass(pipeline: Pipeline) -> dict[str, Any]:
+def _break_glass(pipeline: Pipeline) -> dict[str, ActiveControl]:
     now = pipeline.clock()
     return {
-        mode: {
-            "since": rfc3339(state.since),
-            "until": None if state.until is None else rfc3339(state.until),
-            "actor": state.actor,
-            "reason": state.reason,
-        }
+        mode: ActiveControl(
+            since=rfc3339(state.since),
+            until=None if state.until is None else rfc3339(state.until),
+            actor=state.actor,
+            reason=state.reason,
+        )
         for mode, state in pipeline.fleet.break_glass.items()
         if state.until is None or state.until > now
     }
