@@ -196,9 +196,9 @@ def ready_by_facts(
     state: CollectorState, config: CollectorConfig, now: float
 ) -> tuple[bool | None, bool | None, list[str]]:
     """The same from declared targets and the schedule alone; None: they do not say."""
+    reasons = [f"failing for {span(now - state.failing_since)}"] if state.failing_since else []
     if not state.last_success:
-        return False, None, ["no good run is known"]
-    reasons: list[str] = []
+        return False, False if reasons else None, ["no good run is known", *reasons]
     age, target = now - state.last_success, config.slo.freshness
     deadline = timing(state, config).deadline
     fresh: bool | None
@@ -212,8 +212,6 @@ def ready_by_facts(
     if fresh is False:
         reasons.append(f"the last good run ended {span(age)} ago")
     healthy = not state.failing_since
-    if not healthy:
-        reasons.append(f"failing for {span(now - state.failing_since)}")
     quality, minimum = config.slo.quality, config.slo.min_records
     if quality is not None and state.last_quality is not None and state.last_quality < quality:
         healthy = False
