@@ -65,7 +65,7 @@ class NotificationSink:
         self.refused: list[str] = []
         self._on_message = on_message
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._http = _Server(("127.0.0.1", 0), _handler(self))
         self._smtp = Controller(_Mailbox(self), hostname="127.0.0.1", port=free_port())
 
     def __enter__(self) -> Self:
@@ -133,6 +133,12 @@ class NotificationSink:
             self._on_message(message)
 
 
+class _Server(ThreadingHTTPServer):
+    # A refused connection would make Alertmanager try again and look like a second message.
+    request_queue_size = 128
+    daemon_threads = True
+
+
 def message_from_json(channel: str, body: dict[str, Any]) -> Message:
     """A message from what Slack's API or a webhook is sent."""
     if channel == "slack":
@@ -154,6 +160,8 @@ def message_from_json(channel: str, body: dict[str, Any]) -> Message:
 
 def _handler(sink: NotificationSink) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             channel = self.path.strip("/").split("/")[0]
@@ -163,6 +171,7 @@ def _handler(sink: NotificationSink) -> type[BaseHTTPRequestHandler]:
             else:
                 sink.refused.append(channel)
             self.send_response(status)
+            self.send_header("Content-Length", "2")
             self.end_headers()
             self.wfile.write(b"ok")
 
