@@ -306,7 +306,7 @@ function(config, lib, alerts) {
         description: '{{ $value | humanizePercentage }} of the outcomes of the last hour were refused as invalid.',
         cause: 'A client of the wrong version, or a hand-made request.',
         impact: 'Refused outcomes are not counted; their collectors may look silent.',
-        action: 'Read the exporter\'s log: it names field and problem.',
+        action: "Read the exporter's log: it names field and problem.",
       }),
       monitoring('CollectionHealthOverloaded', 'warning', |||
         max without (%(dropped)s) (max_over_time(collection_health_shedding%(matchers)s[5m])) == 1
@@ -362,7 +362,7 @@ function(config, lib, alerts) {
       monitoring('CollectionHealthRulesFailing', 'critical', 'fleet:rule_evaluation_failures:increase1h > 0', {
         summary: 'Rules of the pack fail to evaluate.',
         description: '{{ $value | humanize }} evaluations of the pack failed in the last hour.',
-        cause: 'Series that clash with the pack\'s own, or a rule file changed by hand.',
+        cause: "Series that clash with the pack's own, or a rule file changed by hand.",
         impact: 'Some verdicts are missing.',
         action: 'Look at the rules page of Prometheus for the error.',
       }, { 'for': '5m' }),
@@ -378,7 +378,7 @@ function(config, lib, alerts) {
         description: '{{ $value | humanize }} notifications by {{ $labels.integration }} failed in the last hour.',
         cause: 'A wrong URL or token, a rate limit, or the receiving service.',
         impact: 'People are not told.',
-        action: 'Read Alertmanager\'s log for the channel and test it.',
+        action: "Read Alertmanager's log for the channel and test it.",
       }, { 'for': '5m' }),
       monitoring('CollectionHealthWatchdog', 'info', 'vector(1)', {
         summary: 'Always firing, to prove that alerts arrive.',

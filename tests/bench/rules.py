@@ -6,6 +6,7 @@ without rules, with the pack, and with one SLO per collector as Sloth generates 
 
     python -m tests.bench.rules [--collectors 1000 5000] [--minutes 4] [--days 3]
 """
+# ruff: noqa: E501  # queries and table rows read better unwrapped
 
 import argparse
 import json
@@ -75,7 +76,9 @@ def collector_samples(now: float) -> list[tuple[str, dict[str, str], float]]:
             records=Records(collected=500 + run % 13), quality=Quality(score=0.98), version="1",
         )  # fmt: skip
         fold.apply(state, event, config, run)
-    return [(name, dict(labels), value) for name, labels, value in metrics.samples(state, config, now)]
+    return [
+        (name, dict(labels), value) for name, labels, value in metrics.samples(state, config, now)
+    ]
 
 
 def exposition(count: int, now: float) -> bytes:
@@ -143,12 +146,16 @@ def history(count: int, days: float, end: float, target: dict[str, str]) -> Iter
         collector = {"collector": f"c{number:05d}"}
         for name, labels, value in counters:
             times = dense if name.startswith("collection_sli_") else sparse
-            values = value - (end * 1000 - times) / 300_000.0 * (0.02 if "error" in name or "fail" in name else 1.0)
+            values = value - (end * 1000 - times) / 300_000.0 * (
+                0.02 if "error" in name or "fail" in name else 1.0
+            )
             yield remote_write.encode_series(
                 {"__name__": name, **target, **labels, **collector}, times, np.maximum(values, 0.0)
             )
         for name, labels, times, values in recorded:
-            yield remote_write.encode_series({"__name__": name, **labels, **collector}, times, values)
+            yield remote_write.encode_series(
+                {"__name__": name, **labels, **collector}, times, values
+            )
 
 
 def sloth(count: int) -> dict[str, Any]:
@@ -156,16 +163,25 @@ def sloth(count: int) -> dict[str, Any]:
     groups = []
     for number in range(count):
         collector = f"c{number:05d}"
-        ids = {"sloth_id": f"{collector}-availability", "sloth_service": collector, "sloth_slo": "availability"}
+        ids = {
+            "sloth_id": f"{collector}-availability",
+            "sloth_service": collector,
+            "sloth_slo": "availability",
+        }
         selector = f'{{sli="availability", collector="{collector}"}}'
-        where = f'sloth_id="{ids["sloth_id"]}", sloth_service="{collector}", sloth_slo="availability"'
+        where = (
+            f'sloth_id="{ids["sloth_id"]}", sloth_service="{collector}", sloth_slo="availability"'
+        )
 
         def ratio(window: str, selector: str = selector, where: str = where) -> str:
             if window == "30d":
                 series = f"slo:sli_error:ratio_rate5m{{{where}}}[30d]"
-                return f"sum_over_time({series}) / ignoring (sloth_window) count_over_time({series})"
+                return (
+                    f"sum_over_time({series}) / ignoring (sloth_window) count_over_time({series})"
+                )
             rates = [
-                f"sum(rate(collection_sli_{kind}_total{selector}[{window}]))" for kind in ("errors", "events")
+                f"sum(rate(collection_sli_{kind}_total{selector}[{window}]))"
+                for kind in ("errors", "events")
             ]
             return f"({rates[0]}) / ({rates[1]})"
 
@@ -189,10 +205,12 @@ def sloth(count: int) -> dict[str, Any]:
             ("slo:period_error_budget_remaining:ratio", f"1 - slo:period_burn_rate:ratio{{{where}}}"),
             ("sloth_slo_info", "vector(1)"),
         ]  # fmt: skip
-        groups.append({
-            "name": f"sloth-slo-meta-recordings-{collector}",
-            "rules": [{"record": name, "expr": expr, "labels": ids} for name, expr in meta],
-        })
+        groups.append(
+            {
+                "name": f"sloth-slo-meta-recordings-{collector}",
+                "rules": [{"record": name, "expr": expr, "labels": ids} for name, expr in meta],
+            }
+        )
 
         def burning(pairs: list[tuple[str, str, float]], where: str = where) -> str:
             return " or ".join(
@@ -273,7 +291,9 @@ class Prometheus:
 
     def group_seconds(self, groups: list[dict[str, Any]], only: set[str] | None = None) -> float:
         """Evaluation time of all groups (or some) per cycle, each at its own interval."""
-        intervals = {group["name"]: _seconds(group.get("interval", f"{SCRAPE}s")) for group in groups}
+        intervals = {
+            group["name"]: _seconds(group.get("interval", f"{SCRAPE}s")) for group in groups
+        }
         total = 0.0
         for line in self.own().splitlines():
             if line.startswith("prometheus_rule_group_last_duration_seconds{"):
@@ -294,7 +314,9 @@ def _seconds(duration: str) -> float:
     return float(duration[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[duration[-1]]
 
 
-def measure(count: int, days: float, minutes: float, rules: dict[str, Any] | None, suite: str | None) -> Cost:
+def measure(
+    count: int, days: float, minutes: float, rules: dict[str, Any] | None, suite: str | None
+) -> Cost:
     """Run one rule set on one fleet.
 
     Groups with intervals beyond the measurement are evaluated once before it for their duration;
@@ -316,13 +338,21 @@ def measure(count: int, days: float, minutes: float, rules: dict[str, Any] | Non
                 cost.rules = sum(len(group["rules"]) for group in groups)
                 file = prometheus.rules / "rules.yml"
                 long = [g for g in groups if _seconds(g.get("interval", "30s")) > 60 * minutes]
-                hurried = [{**group, "interval": "30s"} if group in long else group for group in groups]
-                file.write_text(yaml.dump({"groups": hurried}, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper)))
+                hurried = [
+                    {**group, "interval": "30s"} if group in long else group for group in groups
+                ]
+                file.write_text(
+                    yaml.dump(
+                        {"groups": hurried}, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+                    )
+                )
                 prometheus.reload()
                 time.sleep(max(150.0, 4 * SCRAPE))
                 total = prometheus.group_seconds(groups)
                 rare = prometheus.group_seconds(groups, {group["name"] for group in long})
-                file.write_text(yaml.dump(rules, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper)))
+                file.write_text(
+                    yaml.dump(rules, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper))
+                )
                 cost.size_mb = file.stat().st_size / 1e6
                 cost.reload_seconds = prometheus.reload()
                 cost.evaluation_seconds = total
@@ -337,7 +367,10 @@ def measure(count: int, days: float, minutes: float, rules: dict[str, Any] | Non
             failed = prometheus.number("prometheus_rule_evaluation_failures_total")
             assert not failed, f"{failed:.0f} rule evaluations failed"
             if missed:
-                print(f"  {missed:.0f} evaluations were skipped because others took too long", flush=True)
+                print(
+                    f"  {missed:.0f} evaluations were skipped because others took too long",
+                    flush=True,
+                )
         finally:
             prometheus.process.stop()
             server.shutdown()
@@ -352,7 +385,9 @@ def main() -> int:
     parser.add_argument("--days", type=float, default=3, help="of history")
     parser.add_argument("--suite", help="Debian release whose Prometheus is measured")
     arguments = parser.parse_args()
-    print("| collectors | rules of | rules | size MB | reload s | cores | cores of rules | evaluation s per 30 s | memory MB |")
+    print(
+        "| collectors | rules of | rules | size MB | reload s | cores | cores of rules | evaluation s per 30 s | memory MB |"
+    )
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
     pack = {"groups": [g for path in PACK for g in yaml.safe_load(path.read_text())["groups"]]}
     for count in arguments.collectors:
@@ -367,7 +402,10 @@ def main() -> int:
                 f"| {shares[name]:.3f} | {cost.evaluation_seconds:.2f} | {cost.memory_mb:.0f} |",
                 flush=True,
             )
-        print(f"\n{count} collectors: the pack takes {shares['the pack'] / shares['Sloth-style']:.2f} of Sloth's CPU\n", flush=True)
+        print(
+            f"\n{count} collectors: the pack takes {shares['the pack'] / shares['Sloth-style']:.2f} of Sloth's CPU\n",
+            flush=True,
+        )
     return 0
 
 

@@ -15,9 +15,17 @@ from typing import Any, Self
 import yaml
 
 from collection_health import fold, inventory, metrics, timers
-from collection_health.events import Control, Event, Outcome, ProbeResult, Quality, Quota, Records
-from collection_health.events import Recovery, Registered
-from collection_health.schedule import utc
+from collection_health.events import (
+    Control,
+    Event,
+    Outcome,
+    ProbeResult,
+    Quality,
+    Quota,
+    Records,
+    Recovery,
+    Registered,
+)
 from collection_health.state import CollectorState
 from tests.tools import tool
 
@@ -43,7 +51,13 @@ class Collector:
     def __init__(self, story: "Story", name: str, every: str, **config: Any) -> None:
         self.name, self.interval, self._story = name, seconds(every), story
         self.registered = config.pop("registered", True)
-        self.entry = {"name": name, "team": "data", "tier": 1, "schedule": {"every": every}, **config}
+        self.entry = {
+            "name": name,
+            "team": "data",
+            "tier": 1,
+            "schedule": {"every": every},
+            **config,
+        }
         self.events: list[Event] = []
         self.before: list[tuple[str, Mapping[str, Any]]] = []
         self.now = self.interval
@@ -123,7 +137,12 @@ class Collector:
                 made[key] = kind(**made[key])
         duration = made.pop("duration", 5.0)
         return Outcome(
-            self.name, outcome, duration_seconds=duration, at=at, run_id=f"{at:.0f}", **made  # type: ignore[arg-type]
+            self.name,
+            outcome,
+            duration_seconds=duration,
+            at=at,
+            run_id=f"{at:.0f}",
+            **made,  # type: ignore[arg-type]
         )
 
     def _runs(self, runs: int, outcome: str, fields: Mapping[str, Any]) -> Self:
@@ -172,11 +191,13 @@ class Story:
 
     def query(self, at: float, expr: str, *samples: tuple[str, float]) -> None:
         """An expression has these samples at a time."""
-        self._queries.append({
-            "expr": expr,
-            "eval_time": f"{self._slot(at) * self.step:.0f}s",
-            "exp_samples": [{"labels": labels, "value": value} for labels, value in samples],
-        })
+        self._queries.append(
+            {
+                "expr": expr,
+                "eval_time": f"{self._slot(at) * self.step:.0f}s",
+                "exp_samples": [{"labels": labels, "value": value} for labels, value in samples],
+            }
+        )
 
     def add(self, series: str, values: Iterable[Sample]) -> None:
         """A series of its own, one value a step."""
@@ -187,7 +208,10 @@ class Story:
         file = directory / "story.yml"
         file.write_text(yaml.safe_dump(self.document(), sort_keys=False, width=10_000))
         done = subprocess.run(
-            [str(tool("promtool")), "test", "rules", str(file)], capture_output=True, text=True, check=False
+            [str(tool("promtool")), "test", "rules", str(file)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -196,7 +220,7 @@ class Story:
         groups = [
             group["name"]
             for rules in self._rules
-            for group in yaml.load(rules.read_text(), _Loader)["groups"]
+            for group in yaml.safe_load(rules.read_text())["groups"]
         ]
         last = max(
             [at for at, *_ in self._expected] + [float(q["eval_time"][:-1]) for q in self._queries]
@@ -204,29 +228,33 @@ class Story:
         count = self._slot(last) + 2
         series = {f"up{_braced(labels)}": [1.0] * count for labels in self.exporters}
         for collector in self.collectors:
-            for name, values in self._facts(collector, count).items():
-                series[name] = values
+            series |= self._facts(collector, count)
         series.update(self.series)
         return {
             "rule_files": [str(path) for path in self._rules],
             "evaluation_interval": f"{self.step:.0f}s",
             "group_eval_order": groups,
-            "tests": [{
-                "interval": f"{self.step:.0f}s",
-                "input_series": [
-                    {"series": name, "values": _notation(values)} for name, values in series.items()
-                ],
-                "alert_rule_test": self._alert_tests(),
-                "promql_expr_test": self._queries,
-            }],
+            "tests": [
+                {
+                    "interval": f"{self.step:.0f}s",
+                    "input_series": [
+                        {"series": name, "values": _notation(values)}
+                        for name, values in series.items()
+                    ],
+                    "alert_rule_test": self._alert_tests(),
+                    "promql_expr_test": self._queries,
+                }
+            ],
         }
 
     def _facts(self, collector: Collector, count: int) -> dict[str, list[Sample]]:
-        text = yaml.safe_dump({
-            "dependencies": dict.fromkeys(self.dependencies),
-            "actions": {"rerun": {"command": ["true"]}},
-            "collectors": [collector.entry] if collector.registered else [],
-        })
+        text = yaml.safe_dump(
+            {
+                "dependencies": dict.fromkeys(self.dependencies),
+                "actions": {"rerun": {"command": ["true"]}},
+                "collectors": [collector.entry] if collector.registered else [],
+            }
+        )
         config = inventory.parse(text).collector(collector.name)
         state = _remembered(collector, config)
         waiting = sorted(collector.events, key=lambda event: event.at or 0.0)
@@ -261,7 +289,11 @@ class Story:
                 self._expectation(alertname, about, alert, known) for alert in alerts
             )
         return [
-            {"eval_time": f"{slot * self.step:.0f}s", "alertname": alertname, "exp_alerts": expected}
+            {
+                "eval_time": f"{slot * self.step:.0f}s",
+                "alertname": alertname,
+                "exp_alerts": expected,
+            }
             for (slot, alertname), expected in firing.items()
         ]
 
@@ -275,7 +307,10 @@ class Story:
         rules = [
             rule
             for rule in known[alertname, alert.severity]
-            if all(rule["labels"].get(k, v) == v or "{{" in rule["labels"][k] for k, v in alert.labels.items())
+            if all(
+                rule["labels"].get(k, v) == v or "{{" in rule["labels"][k]
+                for k, v in alert.labels.items()
+            )
         ]
         rule = rules[0]
         collector = next((c for c in self.collectors if c.name == about), None)
@@ -289,9 +324,9 @@ class Story:
             }
         labels = {name: value for name, value in (labels | alert.labels).items() if value}
         written = rule["annotations"]
-        annotations = {
-            key: text for key, text in written.items() if "{{" not in text
-        } | {"description": alert.description}
+        annotations = {key: text for key, text in written.items() if "{{" not in text} | {
+            "description": alert.description
+        }
         if collector is not None:
             annotations["dashboard_url"] = written["dashboard_url"].replace(
                 "{{ $labels.collector | urlquery }}", collector.name
@@ -322,7 +357,7 @@ def _remembered(collector: Collector, config: inventory.CollectorConfig) -> Coll
 def _annotations(files: Iterable[Path]) -> dict[tuple[str, str], list[dict[str, Any]]]:
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for file in files:
-        for group in yaml.load(file.read_text(), _Loader)["groups"]:
+        for group in yaml.safe_load(file.read_text())["groups"]:
             for rule in group["rules"]:
                 if "alert" in rule:
                     found.setdefault((rule["alert"], rule["labels"]["severity"]), []).append(rule)
@@ -330,7 +365,7 @@ def _annotations(files: Iterable[Path]) -> dict[tuple[str, str], list[dict[str, 
 
 
 def _braced(labels: Labels) -> str:
-    return "{%s}" % ",".join(f'{name}="{value}"' for name, value in labels.items())
+    return "{" + ",".join(f'{name}="{value}"' for name, value in labels.items()) + "}"
 
 
 def _notation(values: list[Sample]) -> str:
@@ -360,6 +395,3 @@ def _number(value: Sample) -> str:
     if value is None:
         return "_"
     return "NaN" if math.isnan(value) else repr(float(value))
-
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

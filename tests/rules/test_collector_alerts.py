@@ -111,7 +111,9 @@ def test_failing_intermittently(tmp_path: Path) -> None:
             cause=TIMEOUT,
         ),
     ).good(10).silent("CollectorFailingIntermittently")
-    story.collector("once").past(400).good(2).bad(4).good(2).silent("CollectorFailingIntermittently")
+    story.collector("once").past(400).good(2).bad(4).good(2).silent(
+        "CollectorFailingIntermittently"
+    )
     story.check(tmp_path)
 
 
@@ -132,7 +134,11 @@ def test_not_running(
     orders.silent("CollectorNotRunning", after=late - 3 if every == "30s" else 1)
     orders.fires(
         "CollectorNotRunning",
-        Alert("critical", f"Collector orders is {overdue} past the deadline of its next run.", since=since),
+        Alert(
+            "critical",
+            f"Collector orders is {overdue} past the deadline of its next run.",
+            since=since,
+        ),
         after=late,
     )
     orders.quiet(late + 1).good().silent("CollectorNotRunning")
@@ -152,7 +158,10 @@ def test_hanging_run_is_not_a_missing_one(tmp_path: Path) -> None:
     )
     orders.fires(
         "CollectorRunOverdue",
-        *(Alert(severity, hanging.format("2h 0m 0s"), since="43m 0s ago") for severity in ("critical", "warning")),
+        *(
+            Alert(severity, hanging.format("2h 0m 0s"), since="43m 0s ago")
+            for severity in ("critical", "warning")
+        ),
         after=3,
     )
     orders.silent("CollectorNotRunning", after=3)
@@ -167,7 +176,9 @@ def test_data_stale_although_it_runs(tmp_path: Path) -> None:
         "CollectorDataStale"
     ).skipped(2).fires(
         "CollectorDataStale",
-        Alert("critical", "The newest good data of collector orders is 1.5 times as old as it may be."),
+        Alert(
+            "critical", "The newest good data of collector orders is 1.5 times as old as it may be."
+        ),
     ).good().silent("CollectorDataStale")
     story.check(tmp_path)
 
@@ -337,7 +348,9 @@ def test_quality_low(tmp_path: Path) -> None:
         "CollectorQualityLow"
     ).good(2, quality={"score": 0.7}).fires(
         "CollectorQualityLow",
-        Alert("warning", "Quality of collector orders fell to 70%, below its target or its own past."),
+        Alert(
+            "warning", "Quality of collector orders fell to 70%, below its target or its own past."
+        ),
     ).good(2, **usual).good(5, **usual).silent("CollectorQualityLow")
     story.check(tmp_path)
 
@@ -411,7 +424,9 @@ def test_budget_exhaustion_predicted(tmp_path: Path) -> None:
     """The end of a budget is announced while some of it is left."""
     story = Story(step="30m")
     orders = story.collector(every="30m", slo={"availability": 0.99}).past(600).good(50)
-    orders.bad().silent("CollectorBudgetExhaustionPredicted").good(2).bad().good(2).bad().good().bad().fires(
+    orders.bad().silent("CollectorBudgetExhaustionPredicted").good(2).bad().good(
+        2
+    ).bad().good().bad().fires(
         "CollectorBudgetExhaustionPredicted",
         Alert(
             "info",
@@ -444,7 +459,9 @@ def test_stale_predicted(tmp_path: Path) -> None:
 def test_timeout_predicted(tmp_path: Path) -> None:
     """Runs that grow hour by hour towards the timeout are announced; steady ones near it are not."""
     story = Story(step="1h")
-    orders = story.collector("orders", timeout="10m").past(100, duration=100.0).good(13, duration=100.0)
+    orders = (
+        story.collector("orders", timeout="10m").past(100, duration=100.0).good(13, duration=100.0)
+    )
     for run in range(14):
         orders.good(1, duration=100.0 + 30 * run)
     orders.fires(
@@ -465,7 +482,9 @@ def test_quota_exhaustion_predicted(tmp_path: Path) -> None:
     for name, use in (("orders", 90), ("modest", 30)):
         collector = story.collector(name, every="30m").past(50)
         for run in range(10):
-            collector.good(1, quota={"limit": 1000, "remaining": 1000 - use * run, "resets_at": utc(86400.0)})
+            collector.good(
+                1, quota={"limit": 1000, "remaining": 1000 - use * run, "resets_at": utc(86400.0)}
+            )
         if name == "modest":
             collector.silent("CollectorQuotaExhaustionPredicted")
         else:
@@ -476,7 +495,9 @@ def test_quota_exhaustion_predicted(tmp_path: Path) -> None:
                     "At its present use collector orders has no quota left in 1h 3m 20s, before the reset.",
                 ),
             )
-            collector.good(1, quota={"limit": 1000, "remaining": 1000, "resets_at": utc(86400.0 * 2)})
+            collector.good(
+                1, quota={"limit": 1000, "remaining": 1000, "resets_at": utc(86400.0 * 2)}
+            )
             collector.silent("CollectorQuotaExhaustionPredicted")
     story.check(tmp_path)
 

@@ -53,8 +53,14 @@ def test_second_dependency_of_the_same_collectors_stays_innocent(tmp_path: Path)
     story.dependencies = ["db", "cache"]
     for name in ("a", "b", "c", "d"):
         dependencies = ["db", "cache"] if name in "ab" else ["db"]
-        collector = story.collector(name, every="5m", depends_on=dependencies).past(3000).good(3).bad(4)
-    story.query(collector.now - 300, "dependency:failing:bool == 1", ('dependency:failing:bool{dependency="db"}', 1))
+        collector = (
+            story.collector(name, every="5m", depends_on=dependencies).past(3000).good(3).bad(4)
+        )
+    story.query(
+        collector.now - 300,
+        "dependency:failing:bool == 1",
+        ('dependency:failing:bool{dependency="db"}', 1),
+    )
     story.check(tmp_path)
 
 
@@ -140,7 +146,9 @@ def test_recovery_under_way_holds_and_exhaustion_raises(tmp_path: Path) -> None:
     story = Story(step="5m")
     recovery = {"mode": "auto", "steps": [{"action": "rerun"}]}
     orders = story.collector("orders", every="5m", recovery=recovery).past(3000).good(2).bad(4)
-    orders.recovery("started").bad(3).silent("CollectorUnacknowledged").silent("CollectorRecoveryExhausted")
+    orders.recovery("started").bad(3).silent("CollectorUnacknowledged").silent(
+        "CollectorRecoveryExhausted"
+    )
     orders.recovery("exhausted").bad(1).fires(
         "CollectorRecoveryExhausted",
         Alert(

@@ -130,7 +130,10 @@ def test_down_and_one_of_several_down(tmp_path: Path) -> None:
         25 * 60,
         "CollectionHealthDown",
         None,
-        Alert("critical", "Prometheus reaches no Collection Health exporter (0): no collector is being watched."),
+        Alert(
+            "critical",
+            "Prometheus reaches no Collection Health exporter (0): no collector is being watched.",
+        ),
     )
     story.expect(25 * 60, "CollectionHealthExporterDown", None)
     story.expect(36 * 60, "CollectionHealthDown", None)

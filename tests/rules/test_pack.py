@@ -59,21 +59,24 @@ def check(groups: list[dict[str, Any]], directory: Path) -> None:
 
 def test_no_default_label_is_left_when_all_are_renamed(tmp_path: Path) -> None:
     """Job selectors, instance labels and links come from the configuration and nowhere else."""
-    renamed = evaluate("{ rules: mixin.prometheusRules.groups, alerts: mixin.prometheusAlerts.groups }", {
-        "selector": 'scrape="health"',
-        "instanceLabels": ["target", "scrape"],
-        "clusterLabel": "site",
-        "prometheusSelector": 'scrape="prom"',
-        "alertmanagerSelector": 'scrape="am"',
-        "runbookUrlPattern": "https://runbooks.example/%s",
-        "dashboardUrlPattern": "https://grafana.example/d/%s",
-        "exporterUrl": "https://exporter.example",
-    })
+    renamed = evaluate(
+        "{ rules: mixin.prometheusRules.groups, alerts: mixin.prometheusAlerts.groups }",
+        {
+            "selector": 'scrape="health"',
+            "instanceLabels": ["target", "scrape"],
+            "clusterLabel": "site",
+            "prometheusSelector": 'scrape="prom"',
+            "alertmanagerSelector": 'scrape="am"',
+            "runbookUrlPattern": "https://runbooks.example/%s",
+            "dashboardUrlPattern": "https://grafana.example/d/%s",
+            "exporterUrl": "https://exporter.example",
+        },
+    )
     check(renamed["rules"], tmp_path)
     check(renamed["alerts"], tmp_path)
     text = json.dumps(renamed)
     for default in (
-        'job=\\"', "instance", "container", "namespace", "collection-health\\\"", "github.com", "localhost",
+        'job=\\"', "instance", "container", "namespace", 'collection-health\\"', "github.com", "localhost",
     ):  # fmt: skip
         assert default not in text, re.findall(f".{{80}}{re.escape(default)}.{{40}}", text)[:3]
 
@@ -88,7 +91,9 @@ def test_each_alert_can_be_switched_off(alertname: str) -> None:
 def test_shadow_alerts_are_labelled_for_nobody() -> None:
     """An alert on trial carries shadow="true", the others do not."""
     trial = changed_alerts({"shadowAlerts": ["CollectorSlow"]})
-    assert {rule["alert"] for rule in trial if rule["labels"].get("shadow") == "true"} == {"CollectorSlow"}
+    assert {rule["alert"] for rule in trial if rule["labels"].get("shadow") == "true"} == {
+        "CollectorSlow"
+    }
 
 
 def test_extra_labels_annotations_and_overrides() -> None:
@@ -101,17 +106,22 @@ def test_extra_labels_annotations_and_overrides() -> None:
     assert all(rule["labels"]["source"] == "collectors" for rule in changed)
     assert all(rule["extra"] == "#data" for rule in changed)
     slow = next(rule for rule in changed if rule["alert"] == "CollectorSlow")
-    assert (slow["labels"]["severity"], slow["labels"]["kind"], slow["for"]) == ("info", "pace", "30m")
+    assert (slow["labels"]["severity"], slow["labels"]["kind"], slow["for"]) == (
+        "info",
+        "pace",
+        "30m",
+    )
 
 
 def test_the_dial_moves_the_thresholds() -> None:
     """More false alerts accepted means thresholds that are reached sooner."""
-    thresholds = (
-        "[r.expr for g in mixin.prometheusRules.groups for r in g.rules if r.record == 'collector:failing:threshold']"
-    )
+    thresholds = "[r.expr for g in mixin.prometheusRules.groups for r in g.rules if r.record == 'collector:failing:threshold']"
     share = evaluate("mixin._config.falseAlertShares.failing")
     for dial in (0.5, 0.01):
-        assert f"ln({dial * share:g} /" in evaluate(thresholds, {"falseAlertsPerCollectorWeek": dial})[0]
+        assert (
+            f"ln({dial * share:g} /"
+            in evaluate(thresholds, {"falseAlertsPerCollectorWeek": dial})[0]
+        )
 
 
 @pytest.mark.parametrize("rule", alerts(PACK["alerts"]), ids=lambda rule: rule["alert"])
@@ -148,7 +158,9 @@ def test_groups_stay_small_and_named_once() -> None:
     groups = PACK["rules"] + PACK["alerts"]
     names = [group["name"] for group in groups]
     assert len(names) == len(set(names))
-    assert {group["name"]: len(group["rules"]) for group in groups if len(group["rules"]) > 20} == {}
+    assert {
+        group["name"]: len(group["rules"]) for group in groups if len(group["rules"]) > 20
+    } == {}
 
 
 def test_generated_files_pass_promtool(tmp_path: Path) -> None:
@@ -162,11 +174,16 @@ def test_runbook_queries_parse(tmp_path: Path) -> None:
     blocks = re.findall(r"```promql\n(.*?)```", RUNBOOKS.read_text(), re.DOTALL)
     queries = [line for block in blocks for line in block.splitlines()]
     assert len(queries) > len(NAMES)
-    rules = [{"record": f"runbook:query:{number}", "expr": expr} for number, expr in enumerate(queries)]
+    rules = [
+        {"record": f"runbook:query:{number}", "expr": expr} for number, expr in enumerate(queries)
+    ]
     file = tmp_path / "queries.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "runbook", "rules": rules}]}))
     done = subprocess.run(
-        [str(tool("promtool")), "check", "rules", str(file)], capture_output=True, text=True, check=False
+        [str(tool("promtool")), "check", "rules", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -51,7 +51,9 @@ def test_exporter_restart(tmp_path: Path) -> None:
     """While the exporter was away nothing could report: silence is not news until it settles."""
     story = Story(step="1m")
     story.exporters = []
-    story.add('up{job="collection-health",instance="exporter:9036"}', [1] * 15 + [0] * 10 + [1] * 40)
+    story.add(
+        'up{job="collection-health",instance="exporter:9036"}', [1] * 15 + [0] * 10 + [1] * 40
+    )
     story.missed = {minute * 60.0 for minute in range(15, 25)}
     orders = story.collector(every="5m").past(4000).good(3).quiet(4)
     story.exporters = [TARGET]
@@ -59,7 +61,9 @@ def test_exporter_restart(tmp_path: Path) -> None:
         nothing(story, minute * 60)
     orders.good(3)
     nothing(story, 44 * 60)
-    story.series['up{job="collection-health",instance="exporter:9036"}'] = [1] * 15 + [0] * 10 + [1] * 40
+    story.series['up{job="collection-health",instance="exporter:9036"}'] = (
+        [1] * 15 + [0] * 10 + [1] * 40
+    )
     story.check(tmp_path)
 
 
@@ -97,7 +101,9 @@ def test_nan_poisons_nothing(tmp_path: Path) -> None:
     story.add(f"collection_window_quality_ratio{labels}", nan)
     for alertname in ("CollectorSlow", "CollectorVolumeAnomaly", "CollectorQualityLow"):
         story.expect(4 * 3600, alertname, None)
-    story.query(4 * 3600, "collector:health:state", ('collector:health:state{collector="orders"}', 2))
+    story.query(
+        4 * 3600, "collector:health:state", ('collector:health:state{collector="orders"}', 2)
+    )
     story.check(tmp_path)
 
 
