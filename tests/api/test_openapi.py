@@ -50,6 +50,7 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
         "/api/v1/collectors/{name}/incidents", "/api/v1/collectors/{name}/ready-for-consumers",
         "/api/v1/collectors/{name}/ack", "/api/v1/collectors/{name}/maintenance",
         "/api/v1/health", "/api/v1/impact", "/api/v1/audit", "/api/v1/stream",
+        "/api/v1/outcomes", "/api/v1/recoveries", "/api/v1/break-glass", "/api/v1/recover",
         "/api/v1/alerts/{fingerprint}/feedback", "/badges/{name}.svg", "/badges/{name}.json",
     }  # fmt: skip
     assert expected <= document["paths"].keys()

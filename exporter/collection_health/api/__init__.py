@@ -11,9 +11,22 @@ from collection_health.api import (
     openapi,
     pages,
     records,
+    shapes,
     status,
     stream,
 )
+from collection_health.api.table import Route, describe
+from collection_health.events import Outcome
+from collection_health.receivers.json import receive
+from collection_health.server import ARGS
+
+# Served by receivers/json.py, whose answers cost more in a hurry than a table may.
+INGEST = Route(
+    "POST", "/api/v1/outcomes", receive, "Record outcomes: one, an array, NDJSON or CloudEvents.",
+    shapes.Accepted, scope="write", body=Outcome | list[Outcome], alike=(207, 400),
+    others={207: "Some items were refused.", 408: "The body came too slowly.",
+            413: "The body is too large."},
+)  # fmt: skip
 
 
 def setup(app: web.Application) -> None:
@@ -22,3 +35,5 @@ def setup(app: web.Application) -> None:
     for part in (controls, feedback, records, fleet, badges, stream, openapi, status, pages):
         part.setup(app)
     fleet.setup_last(app)
+    if "json" not in app[ARGS].disable:
+        describe(app, [INGEST])

@@ -44,6 +44,8 @@ def document(routes: list[Route]) -> dict[str, Any]:
     found, schemas = msgspec.json.schema_components(
         unique, schema_hook=_schema_of, ref_template=_REF
     )
+    if "Outcome" in schemas:
+        _as_sent(schemas["Outcome"])
     schema_by_type = dict(zip(unique, found, strict=True))
     paths: dict[str, Any] = {}
     for route in routes:
@@ -68,6 +70,13 @@ def document(routes: list[Route]) -> dict[str, Any]:
         },
         "security": [{}, {"token": []}, {"user": []}],
     }
+
+
+def _as_sent(outcome: dict[str, Any]) -> None:
+    """An outcome as clients send it: without what the exporter adds."""
+    for name in ("event", "source", "at"):
+        outcome["properties"].pop(name)
+    outcome["required"].remove("event")
 
 
 def _spelled(route: Route) -> list[tuple[str, str]]:
@@ -138,7 +147,7 @@ def _responses(route: Route, types: dict[Any, Any]) -> dict[str, Any]:
         responses["304"] = {"description": "As the `If-None-Match` of the request says."}
     for status, text in {**_GENERAL, **route.others}.items():
         answers = {"application/problem+json": problem}
-        if status == 409 and route.answer is not None:
+        if status in route.alike:
             answers[route.media] = {"schema": schema}
         responses[str(status)] = {"description": text, "content": answers}
     return dict(sorted(responses.items()))

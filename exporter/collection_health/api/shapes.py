@@ -288,6 +288,21 @@ class AuditList(Struct, kw_only=True):
     next: str | None = None
 
 
+class Refusal(Struct, kw_only=True):
+    """Why one item of a batch was not recorded."""
+
+    index: int
+    error: str
+
+
+class Accepted(Struct, kw_only=True):
+    """What became of a batch of outcomes."""
+
+    accepted: int
+    rejected: int
+    errors: list[Refusal]
+
+
 class Badge(Struct, kw_only=True, rename="camel"):
     """A badge in the format of shields.io's endpoint."""
 

@@ -26,7 +26,8 @@ class Route:
     """One operation.
 
     ``query``, ``body`` and ``answer`` are msgspec types; ``answer`` None stands for ``media``
-    that is not JSON. ``others`` are further statuses with their meaning.
+    that is not JSON. ``others`` are further statuses with their meaning; those in ``alike``
+    may carry an ``answer`` too.
     """
 
     method: str
@@ -40,6 +41,7 @@ class Route:
     status: int = 200
     media: str = "application/json"
     others: Mapping[int, str] = field(default_factory=dict)
+    alike: tuple[int, ...] = ()
 
 
 # Of a collector, with slashes and whatever else a stranger may send; handlers answer 404.
@@ -54,6 +56,11 @@ def add(app: web.Application, routes: Sequence[Route]) -> None:
         app.router.add_route(route.method, route.path, _guarded(route))
         if route.method == "GET":
             app.router.add_route("HEAD", route.path, _guarded(route))
+
+
+def describe(app: web.Application, routes: Sequence[Route]) -> None:
+    """Describe ``routes`` that another plug-in serves in its own way."""
+    app.setdefault(ROUTES, []).extend(routes)
 
 
 def _guarded(route: Route) -> Handler:
