@@ -1,6 +1,14 @@
 // Puts the rule files together under the two keys of the monitoring-mixin contract.
 {
   local config = self._config,
+  // A verdict with no share of the dial would need infinite evidence.
+  local shareless = [
+    name
+    for name in std.objectFields(config.falseAlertShares)
+    if config.falseAlertShares[name] <= 0
+  ],
+  assert config.falseAlertsPerCollectorWeek > 0 : 'falseAlertsPerCollectorWeek: must be above 0',
+  assert shareless == [] : 'falseAlertShares.%s: must be above 0; to switch alerts off name them in disabledAlerts' % shareless[0],
   local lib = (import 'lib/builders.libsonnet')(config),
   local alerts = (import 'lib/alerts.libsonnet')(config),
   local wanted(group) = group {
