@@ -7,7 +7,7 @@ JSONNET := $(shell find mixin.libsonnet config.libsonnet rules dashboards alertm
              -name '*.libsonnet' -o -name '*.jsonnet' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: test-browser test-faults backtest test-e2e-long replay-day help install tools fmt generate lint drift check-generated test test-compat test-integrations demo bench soak dist clean
+.PHONY: test-api test-browser test-faults backtest test-e2e-long replay-day help install tools fmt generate lint drift check-generated test test-compat test-integrations demo bench soak dist clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ test-faults: $(STAMP) tools ## break 200 real processes: repaired and verified, 
 
 replay-day: $(STAMP) tools ## messages a channel gets in a day of a fleet, beside alerts and incidents
 	$(BIN)/python -m tests.alertmanager.day
+
+test-api: $(STAMP) ## every boundary of every parameter of the API, by schemathesis (minutes)
+	$(BIN)/python -m pytest -m soak tests/api
 
 test-browser: $(STAMP) ## the status page in real Chromium
 	@$(BIN)/python tests/tools.py ensure chromium

@@ -21,7 +21,6 @@ CHECKS = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance",
     "response_schema_conformance", "response_headers_conformance",
 )  # fmt: skip
-EXAMPLES = 6  # per operation, beside the systematic ones
 
 
 @pytest.fixture(scope="module")
@@ -64,22 +63,40 @@ def test_nothing_a_client_sends_breaks_the_api(
     exporter: Exporter, document: dict[str, Any], tmp_path: Path
 ) -> None:
     """Schemathesis: no 5xx, and every answer is as documented, for good and for bad requests."""
+    run_schemathesis(exporter, document, tmp_path, "--phases=fuzzing", "--max-examples=5")
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_nothing_many_clients_send_breaks_the_api(
+    exporter: Exporter, document: dict[str, Any], tmp_path: Path
+) -> None:
+    """The same with every boundary of every parameter and many more requests (make test-api)."""
+    run_schemathesis(exporter, document, tmp_path, "--phases=coverage,fuzzing,stateful",
+                     "--max-examples=100")  # fmt: skip
+
+
+def run_schemathesis(
+    exporter: Exporter, document: dict[str, Any], folder: Path, *options: str
+) -> None:
+    """Run it against the exporter; half of the names it sends exist."""
+    document = json.loads(json.dumps(document))
     for path in document["paths"].values():
         for operation in path.values():
             for parameter in operation["parameters"]:
-                if parameter["name"] == "name":  # half of the time one that exists
+                if parameter["name"] == "name":
                     known = {"enum": ["orders", "prod/prices"]}
                     parameter["schema"] = {"anyOf": [known, parameter["schema"]]}
-    file = tmp_path / "openapi.json"
+    file = folder / "openapi.json"
     file.write_text(json.dumps(document))
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "run", str(file),
-        "--url", exporter.url, "--checks", ",".join(CHECKS), "--phases", "coverage,fuzzing",
-        "--max-examples", str(EXAMPLES), "--generation-deterministic", "--no-color",
-        "--exclude-path", "/api/v1/stream",  # it never ends
+        "--url", exporter.url, "--checks", ",".join(CHECKS), "--generation-deterministic",
+        "--no-color", "--exclude-path", "/api/v1/stream",  # it never ends
+        *options,
     ]  # fmt: skip
     done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=170
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=900
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert "Tested: " in done.stdout
