@@ -93,7 +93,8 @@ class Screen:
         line = f"{time.strftime('%H:%M:%S')} {text}"
         self._notices.append(line)
         if not self._live:
-            print(line, flush=True)
+            sys.stdout.write(f"{line}\n")  # one write: messages land on several threads
+            sys.stdout.flush()
 
     def notify(self, message: Message, after: float | None) -> None:
         """A notification, with the seconds since the first failing run."""
