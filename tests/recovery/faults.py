@@ -58,7 +58,6 @@ KNOBS: dict[str, Any] = {
     "scrapeGuard": "20s",
     "failing": {"impatientTiers": ["1"], "minStreak": "10s"},
     "freshness": {"settle": "10s"},
-    "alertmanager": {},
 }
 THROTTLE = {"recovery": {"group_wait": "1s", "group_interval": "5s", "repeat_interval": "15s"}}
 
@@ -121,8 +120,8 @@ class Upstream:
 class Bench:
     """Everything that runs, and the faults."""
 
-    def __init__(self, folder: Path, stack: Stack) -> None:
-        self.folder, self.stack = folder, stack
+    def __init__(self, folder: Path, stack: Stack, shipped: bool) -> None:
+        self.folder, self.stack, self.shipped = folder, stack, shipped
         self.state = folder / "state"
         self.state.mkdir()
         self.upstream = Upstream()
@@ -140,10 +139,11 @@ class Bench:
             self._yaml([]), arguments=["--timers.settle=2s", "--log.level=warning"]
         )
         self.inventory = exporter.process.log.parent / "collectors.yml"
+        section = {} if self.shipped else {"throttle": THROTTLE}
+        knobs = {} if self.shipped else KNOBS
         config = generate(
-            self.folder / "pack", {"throttle": THROTTLE}, rules=True, exporterUrl=exporter.url,
-            **{key: value for key, value in KNOBS.items() if key != "alertmanager"},
-        )  # fmt: skip
+            self.folder / "pack", section, rules=True, exporterUrl=exporter.url, **knobs
+        )
         alertmanager = self.stack.alertmanager(config)
         prometheus = self.stack.prometheus(
             {"collection-health": [exporter.address], "alertmanager": [alertmanager.address]},
@@ -220,7 +220,7 @@ class Bench:
             self.exporter.process.kill()
             self.exporter.start()
         for fault in batch:
-            limit = 12 * fault.interval + 120
+            limit = 12 * fault.interval + (600 if self.shipped else 120)
             with contextlib.suppress(AssertionError):
                 wait_for(lambda fault=fault: self._ended(fault), fault.collector, limit)
         self._end(batch)
@@ -387,11 +387,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=int, default=208)
     parser.add_argument("--intervals", type=float, nargs="+", default=[10.0, 2.0, 10.0])
+    parser.add_argument("--shipped", action="store_true", help="the pack without any knob turned")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as closing:
         stack = Stack(Path(name) / "stack")
         closing.callback(stack.close)
-        bench = Bench(Path(name), stack)
+        bench = Bench(Path(name), stack, args.shipped)
         closing.callback(bench.close)
         for number, batch in enumerate(plan(args.faults, args.intervals)):
             began = time.time()

@@ -245,7 +245,7 @@ class Engine:
         if isinstance(move, Start):
             await self._attempt(key, move, wake)
         elif isinstance(move, Change):
-            await self._change(key, move)
+            await self._change(key)
         else:
             await self._sleep(move, wake)
 
@@ -254,14 +254,19 @@ class Engine:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(wake.wait(), seconds)
 
-    async def _change(self, key: Key, change: Change) -> None:
-        record, target = self._current(key)
-        now = self._pipeline.clock()
-        events: list[Event] = [event_of(key, record, change, now)]
-        opened = ladder.opened_breaker(target.state, target.policy, change, now)
-        if opened is not None:
-            events.append(event_of(key, record, opened, now))
-        await self._pipeline.submit(events, "recovery")
+    async def _change(self, key: Key) -> None:
+        """Record the phase that is due now, if no request has changed that meanwhile."""
+        async with self._lock:
+            change = self._decide(key)
+            if not isinstance(change, Change):
+                return
+            record, target = self._current(key)
+            now = self._pipeline.clock()
+            events: list[Event] = [event_of(key, record, change, now)]
+            opened = ladder.opened_breaker(target.state, target.policy, change, now)
+            if opened is not None:
+                events.append(event_of(key, record, opened, now))
+            await self._pipeline.submit(events, "recovery")
         log.info("recovery of %s: %s: %s", key[1], change.phase, change.output)
 
     async def _close_circuits(self) -> None:
@@ -280,24 +285,35 @@ class Engine:
     # --- one attempt ----------------------------------------------------------------------------
 
     async def _attempt(self, key: Key, start: Start, wake: asyncio.Event) -> None:
+        refusal = await self._refusal(key)
+        if refusal:
+            await self._hold(key, refusal, wake)
+            return
         async with self._slots:
-            record, target = self._current(key)
-            if ladder.needs_guard(record, self._situation(target)):
-                refusal = await self._guard.refusal()
-                if refusal:
-                    await self._hold(key, refusal, wake)
-                    return
+            # While it waited for its turn something may have changed.
+            if await self._refusal(key):
+                return
             async with self._lock:
+                record, _ = self._current(key)
                 if self._decide(key) != start:
-                    return  # while it waited for its turn something changed
+                    return
                 await self._submit(key, record, Change("started", ""), start=start)
             finished = await self._perform(key, start)
         await self._record_end(key, start, finished)
 
+    async def _refusal(self, key: Key) -> str:
+        """Why the state of the fleet forbids an attempt, or ""."""
+        record, target = self._current(key)
+        guarded = ladder.needs_guard(record, self._situation(target))
+        return await self._guard.refusal() if guarded else ""
+
     async def _hold(self, key: Key, refusal: str, wake: asyncio.Event) -> None:
-        record, _ = self._current(key)
-        if record.phase != "held" or record.output != refusal:
-            await self._change(key, Change("held", refusal))
+        async with self._lock:
+            record, _ = self._current(key)
+            if not isinstance(self._decide(key), Start):
+                return
+            if record.phase != "held" or record.output != refusal:
+                await self._submit(key, record, Change("held", refusal))
         await self._sleep(Wait(self._pipeline.clock() + ladder.HELD_SECONDS), wake)
 
     async def _perform(self, key: Key, start: Start) -> Change:

@@ -1,5 +1,6 @@
 """The fleet guard: when much fails at once, repairing one by one makes it worse."""
 
+import asyncio
 import time
 
 from collection_health.prometheus import Prometheus, PrometheusError
@@ -20,13 +21,15 @@ class Guard:
         self._prometheus, self._max_ratio = prometheus, max_ratio
         self._asked = -FRESH_SECONDS
         self._refusal = ""
+        self._lock = asyncio.Lock()
 
     async def refusal(self) -> str:
         """Why nothing automatic may run now; "" when it may. Fails safe."""
-        if time.monotonic() - self._asked >= FRESH_SECONDS:
-            self._refusal = await self._ask()
-            self._asked = time.monotonic()
-        return self._refusal
+        async with self._lock:
+            if time.monotonic() - self._asked >= FRESH_SECONDS:
+                self._refusal = await self._ask()
+                self._asked = time.monotonic()
+            return self._refusal
 
     async def _ask(self) -> str:
         if self._prometheus is None:
@@ -36,8 +39,5 @@ class Guard:
         except PrometheusError as error:
             return f"the state of the fleet is unknown: Prometheus {error}"
         if ratio > self._max_ratio:
-            return (
-                f"{ratio:.0%} of the fleet fails for no common dependency; automatic recovery "
-                f"waits above {self._max_ratio:.0%}"
-            )
+            return f"more than {self._max_ratio:.0%} of the fleet fails for no common dependency"
         return ""
