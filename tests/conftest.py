@@ -4,11 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.documents import blocks, documents
 from tests.support.services import Stack
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# A busy machine is no defect: no test asserts a time.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
