@@ -99,12 +99,10 @@ async def health(request: web.Request) -> web.Response:
     counts: dict[shapes.StateName, int] = {
         "healthy": 0, "degraded": 0, "failing": 0, "unknown": 0
     }  # fmt: skip
-    failing: list[str] = []
-    for state in chosen:
-        word, _ = view.state_of(state, view.pipeline.config(state.name))
+    words = await view.words(chosen)
+    for word in words.values():
         counts[word] += 1
-        if word == "failing":
-            failing.append(state.name)
+    failing = [name for name, word in words.items() if word == "failing"]
     recording = view.pipeline.ready and view.pipeline.ledger.writable
     status, reasons = _judge(counts, len(chosen), recording)
     body = shapes.Health(

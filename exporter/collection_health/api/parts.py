@@ -91,7 +91,11 @@ def forms(item: shapes.Collector, recovers: bool) -> str:
         parts.append(_button(item.name, "maintenance", "End maintenance", hidden=hidden))
     else:
         parts.append(_button(item.name, "maintenance", "Maintenance", ("1h", "4h", "1d")))
-    if recovers and item.facts.failing_since:
+    if item.recovery is not None and item.recovery.phase == "proposed":
+        path = f"/api/v1/recoveries/{quote(item.recovery.id, safe='')}"
+        parts += [_form(f"{path}/approve", "", "Approve the recovery"),
+                  _form(f"{path}/cancel", "", "Decline it")]  # fmt: skip
+    elif recovers and item.facts.failing_since:
         parts.append(_button(item.name, "recover", "Recover now"))
     return "".join(parts)
 
@@ -113,6 +117,10 @@ def _button(
             f'<div><label for="{key}-why">Why</label>'
             f'<input id="{key}-why" name="reason" maxlength="500"></div>'
         )
+    return _form(action, fields, text)
+
+
+def _form(action: str, fields: str, text: str) -> str:
     return (
         f'<form class="row" method="post" action="{action}">{fields}<button>{text}</button></form>'
     )

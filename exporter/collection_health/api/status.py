@@ -44,8 +44,7 @@ async def status(request: web.Request) -> web.StreamResponse:
     view = await View.of(request)
     chosen = Selection(team=query.team or None, dependency=query.dependency or None)
     everybody = await view.chosen(chosen)
-    words = {state.name: view.state_of(state, view.pipeline.config(state.name))[0]
-             for state in everybody}  # fmt: skip
+    words = await view.words(everybody)
     shown = [
         state for state in everybody
         if query.state in ("", words[state.name])

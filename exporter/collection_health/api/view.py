@@ -96,6 +96,15 @@ class View:
                 states.append(state)
         return states
 
+    async def words(self, states: list[CollectorState]) -> dict[str, shapes.StateName]:
+        """The state of each in a word, by name."""
+        found: dict[str, shapes.StateName] = {}
+        for index, state in enumerate(states):
+            if index % _YIELD_EVERY == _YIELD_EVERY - 1:
+                await asyncio.sleep(0)
+            found[state.name], _ = self.state_of(state, self.pipeline.config(state.name))
+        return found
+
     def _is_meant(self, state: CollectorState, query: "Selection") -> bool:
         config = self.pipeline.config(state.name)
         return (
