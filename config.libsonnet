@@ -46,9 +46,9 @@
     // ---- How certain an alert must be --------------------------------------------------------------
 
     // The dial: false alerts you accept per collector and week, over all alerts together. Every
-    // statistical threshold is derived from it and from the collector's own past. 0.05 is one false
-    // alert per collector in twenty weeks. Raise it to hear sooner, lower it to hear only certainties.
-    falseAlertsPerCollectorWeek: 0.03,
+    // statistical threshold is derived from it and from the collector's own past. 0.02 is one false
+    // alert per collector in a year. Raise it to hear sooner, lower it to hear only certainties.
+    falseAlertsPerCollectorWeek: 0.02,
 
     // How the dial is divided between the verdicts. Give a verdict you care about a larger share
     // and it becomes faster; the sum should stay 1.
@@ -84,6 +84,8 @@
       // Fewest and most failed runs in a row that CollectorFailing may wait for.
       minRuns: 2,
       maxRuns: 20,
+      // So many failed runs, and so much time, are critical whatever the flakes of the fleet.
+      surelyCritical: { runs: 4, after: '12h' },
       // Retries follow each other within minutes and are one piece of evidence, not several. A streak
       // must last half an interval, or this long where the interval is longer, before it counts.
       minStreak: '10m',

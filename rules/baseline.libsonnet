@@ -3,21 +3,21 @@
 function(config, lib) {
   local week = 604800,
   local f = config.failing,
-  // Half a count would be Jeffreys' prior; a quarter lets two clean weeks answer "two runs".
-  local prior = { starts: 0.25, persisted: 0.25, streaks: 2.5 },
+  // Half a count would be Jeffreys' prior; a fifth lets two clean weeks answer "two runs".
+  local prior = { starts: 0.19, persisted: 0.25, streaks: 2.5 },
   local dial = config.falseAlertsPerCollectorWeek * config.falseAlertShares.failing,
 
   // P(streak reaches n) = persist^(n-1): the smallest n with starts per week * persist^(n-1) <= dial.
-  local threshold(dial) = |||
+  local threshold(dial, persist) = |||
     clamp(
       1 + ceil(
         ln(%(dial)g / (collector:flake:start_ratio * %(week)d / collector:interval:assumed_seconds))
         /
-        ln(collector:flake:persist_ratio)
+        ln(%(persist)s)
       ),
       %(min)d, %(max)d
     )
-  ||| % { dial: dial, week: week, min: f.minRuns, max: f.maxRuns },
+  ||| % { dial: dial, week: week, min: f.minRuns, max: f.maxRuns, persist: persist },
 
   local counted(runs) = |||
     sum without (half) (
@@ -119,10 +119,28 @@ function(config, lib) {
           0.01, 0.9
         )
       ||| % prior),
+      lib.record('collector:flake:likely_persist_ratio', |||
+        collector:flake:persist_ratio > ignoring (collector) group_left () fleet:flake:persist_ratio
+        or
+        0 * collector:flake:persist_ratio + ignoring (collector) group_left () clamp(fleet:flake:persist_ratio, 0.01, 0.9)
+      |||),
       // Share of failed runs while nothing is wrong: starts times mean length 1/(1-persist).
       lib.record('collector:flake:ratio', 'clamp(collector:flake:start_ratio / (1 - collector:flake:persist_ratio), 0.0001, 0.5)'),
-      lib.record('collector:failing:threshold', threshold(dial), { severity: 'warning' }),
-      lib.record('collector:failing:threshold', threshold(dial / config.criticalFactor), { severity: 'critical' }),
+      lib.record('collector:failing:threshold', threshold(dial, 'collector:flake:persist_ratio'), { severity: 'warning' }),
+      // A page must be sure even of a collector that never flaked: where the fleet's flakes come in
+      // bursts, so may its first. Slow jobs do not wait days for that certainty.
+      lib.record('collector:failing:threshold', |||
+        (
+          %(sure)s
+        )
+        < %(runs)d + %(seconds)d / collector:interval:assumed_seconds
+        or
+        floor(%(runs)d + %(seconds)d / collector:interval:assumed_seconds)
+      ||| % {
+        sure: std.strReplace(std.rstripChars(threshold(dial / config.criticalFactor, 'collector:flake:likely_persist_ratio'), '\n'), '\n', '\n  '),
+        runs: f.surelyCritical.runs,
+        seconds: lib.seconds(f.surelyCritical.after),
+      }, { severity: 'critical' }),
       // Evidence that a verdict needs when it is tested at every run; lib.limit adds its share.
       lib.record('collector:evidence:limit_nats', 'clamp_min(ln(%g / collector:interval:assumed_seconds), 1)' % (week / config.falseAlertsPerCollectorWeek)),
     ]),

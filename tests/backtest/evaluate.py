@@ -10,6 +10,7 @@ fleet and rules, so that an interrupted evaluation goes on where it stopped.
 import argparse
 import hashlib
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -214,6 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only-dial", action="store_true", help="nothing but the curve")
     parser.add_argument("--write", action="store_true", help="put the tables into README.md")
     args = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the engine ends with us
     seeds = fleet.EVALUATION_SEEDS if args.seeds == "evaluation" else fleet.DEVELOPMENT_SEEDS
     chosen = [s for s in scenarios(seeds) if args.only in s.name and not args.only_dial]
     sets = {} if args.no_pack else {PACK: args.rules}
