@@ -107,7 +107,8 @@ def measure(stack: Stack, kind: str, collectors: int, runs: int) -> Exporter:
         (states,) = database.execute("SELECT sum(length(body)) FROM states").fetchone()
     count = runs * collectors
     print(
-        f"| {kind} | {empty / 2**20:.0f} MiB | {samples(text) / collectors:.0f} | {len(text) / collectors / 1024:.1f} KiB | "
+        f"| {kind} | {empty / 2**20:.0f} MiB | {samples(text) / collectors:.0f} | "
+        f"{len(text) / collectors / 1024:.1f} KiB | "
         f"{(resident - empty) / collectors / 1024:.0f} KiB | {bodies / count:.0f} B | "
         f"{states / collectors / 1024:.1f} KiB | {ingest * 1e6:.0f} µs | "
         f"{scrape / collectors * 1e6:.0f} µs |",
@@ -144,8 +145,8 @@ def main() -> None:
     parser.add_argument("--rules", type=float, default=180)
     options = parser.parse_args()
     print(
-        "| collectors | before any run | series | exposition | memory | an outcome on disk | state on disk | "
-        "CPU an outcome | CPU a scrape |"
+        "| collectors | before any run | series | exposition | memory | an outcome on disk | "
+        "state on disk | CPU an outcome | CPU a scrape |"
     )
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as directory:
