@@ -90,12 +90,13 @@ function(config, lib, alerts) {
         impact: 'The next run will probably fail.',
         action: 'Run the probe by hand and read its message.',
       }),
-      alerts.alert('CollectorUnregistered', 'info', alerts.labelled('max without (%s, team, tier, owner, source, version, registered) (last_over_time(collection_info%s[%s]))' % [lib.dropped, lib.matchers('registered="false"'), config.scrapeGuard]), { kind: 'coverage' }, {
-        summary: 'A collector reports that the inventory does not know.',
-        description: 'Collector {{ $labels.collector }} reports outcomes but is missing in the inventory ({{ $value }}): its schedule is guessed and it has no owner.',
-        cause: 'A new collector, a renamed one, or a misspelt name.',
-        impact: 'Nobody is told with certainty when it stops.',
-        action: 'Add it to collectors.yml, or as an alias of the collector it is.',
+      // No incident of any collector: one message with all names.
+      alerts.alert('CollectorUnregistered', 'info', 'count without (%s, collector, team, tier, owner, source, version, registered) (last_over_time(collection_info%s[%s]))' % [lib.dropped, lib.matchers('registered="false"'), config.scrapeGuard], { kind: 'coverage', root_cause: 'inventory' }, {
+        summary: 'Collectors report that the inventory does not know.',
+        description: 'The inventory lacks {{ $value }} collectors that report outcomes, so their schedules are guessed and nobody owns them:{{ range query `count by (collector) (collection_info%s)` | sortByLabel "collector" }} {{ .Labels.collector }}{{ end }}.' % lib.matchers('registered="false"'),
+        cause: 'New collectors, renamed ones, or misspelt names.',
+        impact: 'Nobody is told with certainty when one of them stops.',
+        action: 'Add them to collectors.yml, or as aliases of the collectors they are.',
       }, { 'for': '1h' }),
     ]),
 
@@ -210,13 +211,13 @@ function(config, lib, alerts) {
     lib.group('alerts-fleet', config.fastInterval, [
       alerts.alert('DependencyFailing', 'critical', |||
         dependency:problem:value * ignoring (tier) group_left (tier) dependency:tier:info
-      |||, { kind: 'dependency', root_cause: 'dependency:{{ $labels.dependency }}' }, {
+      |||, { kind: 'dependency', root_cause: 'dependency:{{ $labels.dependency }}' }, alerts.aboutDependency({
         summary: 'What several collectors depend on has failed.',
         description: 'Dependency {{ $labels.dependency }} has failed: {{ $value }} of its collectors fail because of it.',
         cause: 'The dependency itself; its collectors have nothing else in common.',
         impact: 'All collectors that stand on it.',
         action: 'Mend the dependency; its collectors recover with their next runs.',
-      }, {}),
+      }), {}),
       alerts.alert('FleetFailing', 'critical', |||
         fleet:unexplained_failing:ratio >= %g
         and fleet:failing:count >= %d
@@ -252,14 +253,13 @@ function(config, lib, alerts) {
           if std.length(config.escalation[tier]) > level
         ])),
         { kind: 'escalation', level: '%d' % (level + 1) },
-        {
+        alerts.about({
           summary: 'Nobody has taken up a critical problem.',
           description: 'Collector {{ $labels.collector }} (tier {{ $labels.tier }}) has a critical problem ({{ $value }}) that nobody has acknowledged in time.',
-          cause: 'The message before this one reached nobody who could act.',
+          cause: 'Verdict:{{ range query (printf `collector:problem:value{collector=%q,severity="critical"}` $labels.collector) }} {{ .Labels.problem }}{{ end }}.',
           impact: 'The problem goes on.',
           action: 'Acknowledge it, then follow the runbook of the alert it is about.',
-          dashboard_url: config.dashboardUrlPattern % 'collection-health-collector' + '?var-collector={{ $labels.collector | urlquery }}',
-        }
+        }),
       )
       for level in std.range(0, std.foldl(std.max, [std.length(config.escalation[tier]) for tier in std.objectFields(config.escalation)], 0) - 1)
     ] + [

@@ -240,17 +240,24 @@ def test_probe_failing(tmp_path: Path) -> None:
 
 
 def test_unregistered(tmp_path: Path) -> None:
-    """A collector that the inventory lacks is told of once it stays."""
+    """Collectors that the inventory lacks are told of together, once they stay."""
     story = Story(step="30m")
-    orders = story.collector(registered=False).silent("CollectorUnregistered", after=0.5).good(4)
-    orders.fires(
+    orders = story.collector(registered=False)
+    sales = story.collector("sales", registered=False)
+    story.expect(1800, "CollectorUnregistered", None)
+    for collector in (orders, sales):
+        collector.good(4).leaves().quiet()
+    story.expect(
+        7200,
         "CollectorUnregistered",
+        None,
         Alert(
             "info",
-            "Collector orders reports outcomes but is missing in the inventory (1): "
-            "its schedule is guessed and it has no owner.",
+            "The inventory lacks 2 collectors that report outcomes, so their schedules are guessed "
+            "and nobody owns them: orders sales.",
         ),
-    ).leaves().quiet().silent("CollectorUnregistered", after=1)
+    )
+    story.expect(orders.now + 3600, "CollectorUnregistered", None)
     story.check(tmp_path)
 
 
@@ -328,15 +335,15 @@ def test_volume_trending_to_zero(tmp_path: Path) -> None:
     story = Story(step="2h")
     orders = story.collector(every="2h")
     for run in range(112):
-        orders.good(1, records={"collected": 200 + 5 * (run % 3)})
+        orders.good(1, records={"collected": 300 + 5 * (run % 3)})
     orders.silent("CollectorVolumeTrendingToZero")
-    for run in range(24):
-        orders.good(1, records={"collected": 200 - 8 * run})
+    for run in range(36):
+        orders.good(1, records={"collected": 300 - 8 * run})
     orders.fires(
         "CollectorVolumeTrendingToZero",
-        Alert("info", "At its present decline collector orders brings nothing in 14h 58m 8s."),
+        Alert("info", "At its present decline collector orders brings nothing in 14h 0m 0s."),
     )
-    orders.good(12, records={"collected": 200}).silent("CollectorVolumeTrendingToZero")
+    orders.good(12, records={"collected": 300}).silent("CollectorVolumeTrendingToZero")
     story.check(tmp_path)
 
 
@@ -459,18 +466,18 @@ def test_stale_predicted(tmp_path: Path) -> None:
 def test_timeout_predicted(tmp_path: Path) -> None:
     """Runs that grow hour by hour towards the timeout are announced; steady ones near it are not."""
     story = Story(step="1h")
-    orders = (
-        story.collector("orders", timeout="10m").past(100, duration=100.0).good(13, duration=100.0)
-    )
-    for run in range(14):
-        orders.good(1, duration=100.0 + 30 * run)
+    orders = story.collector("orders", timeout="10m").past(100, duration=100.0)
+    for run in range(30):
+        orders.good(1, duration=100.0 + 15 * run)
+        if run == 1:
+            orders.silent("CollectorTimeoutPredicted")
     orders.fires(
         "CollectorTimeoutPredicted",
-        Alert("info", "At its present growth collector orders reaches its timeout in 16h 20m 0s."),
+        Alert("info", "At its present growth collector orders reaches its timeout in 8h 50m 0s."),
     )
     orders.good(14, duration=100.0).silent("CollectorTimeoutPredicted")
     steady = story.collector("steady", timeout="10m").past(100, duration=400.0)
-    for run in range(26):
+    for run in range(44):
         steady.good(1, duration=400.0 + 10 * (run % 3))
     steady.silent("CollectorTimeoutPredicted")
     story.check(tmp_path)

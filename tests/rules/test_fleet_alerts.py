@@ -25,6 +25,8 @@ def test_dependency_explains_its_collectors(tmp_path: Path) -> None:
         "critical",
         "Dependency db has failed: 3 of its collectors fail because of it.",
         {"dependency": "db", "tier": "1", "root_cause": "dependency:db"},
+        since="20m 0s ago",
+        cause="Most frequent reason: timeout. 100% of its collectors that ran since fail. ",
     )
     story.expect(sales.now - 300, "DependencyFailing", None, failing)
     for collector, runs in ((orders, 5), (sales, 3), (stock, 3)):
@@ -74,7 +76,7 @@ def test_dependency_probe_is_proof(tmp_path: Path) -> None:
         'dependency="db",probe="connectivity"}',
         [1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 1, 1],
     )
-    story.expect(4 * 300, "DependencyFailing", None)
+    story.expect(3 * 300, "DependencyFailing", None)
     story.expect(
         7 * 300,
         "DependencyFailing",
@@ -83,6 +85,7 @@ def test_dependency_probe_is_proof(tmp_path: Path) -> None:
             "critical",
             "Dependency db has failed: 0 of its collectors fail because of it.",
             {"dependency": "db", "tier": "2", "root_cause": "dependency:db"},
+            cause="Its own probe fails. ",
         ),
     )
     story.expect(10 * 300, "DependencyFailing", None)
@@ -126,17 +129,22 @@ def test_unacknowledged_climbs_by_tier(tmp_path: Path) -> None:
     story = Story(step="5m")
     orders = story.collector("orders", every="5m").past(3000).good(2).bad(5)
     story.collector("minor", every="5m", tier=3).past(3000).good(2).bad(20)
-    said = Alert(
-        "critical",
-        "Collector orders (tier 1) has a critical problem (1) that nobody has acknowledged in time.",
-    )
 
-    def levels(*levels: str) -> list[Alert]:
-        return [Alert(said.severity, said.description, {"level": level}) for level in levels]
+    def levels(since: str, *levels: str) -> list[Alert]:
+        return [
+            Alert(
+                "critical",
+                "Collector orders (tier 1) has a critical problem (1) that nobody has acknowledged in time.",
+                {"level": level},
+                since=f"{since} ago",
+                cause=f"{TIMEOUT}Verdict: failing",
+            )
+            for level in levels
+        ]
 
-    orders.fires("CollectorUnacknowledged", *levels("1")).bad(3)
-    orders.fires("CollectorUnacknowledged", *levels("1", "2")).bad(3)
-    orders.fires("CollectorUnacknowledged", *levels("1", "2", "3"))
+    orders.fires("CollectorUnacknowledged", *levels("20m 0s", "1")).bad(3)
+    orders.fires("CollectorUnacknowledged", *levels("35m 0s", "1", "2")).bad(3)
+    orders.fires("CollectorUnacknowledged", *levels("50m 0s", "1", "2", "3"))
     orders.control("acknowledged").bad(1).silent("CollectorUnacknowledged")
     story.check(tmp_path)
 
@@ -164,6 +172,9 @@ def test_recovery_under_way_holds_and_exhaustion_raises(tmp_path: Path) -> None:
                 "critical",
                 "Collector orders (tier 1) has a critical problem (1) that nobody has acknowledged in time.",
                 {"level": level},
+                since="35m 0s ago",
+                cause=f"{TIMEOUT}Verdict: failing",
+                recovery="Automatic recovery is exhausted.",
             )
             for level in ("1", "2", "3")
         ),
