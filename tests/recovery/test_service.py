@@ -31,7 +31,7 @@ QUICK = "backoff: {initial: 0.2s, jitter: 0}, verify_within: 20s, limits: {per_h
 NOTE = "echo $COLLECTION_HEALTH_COLLECTOR$COLLECTION_HEALTH_DEPENDENCY >> LOG"
 INVENTORY = f"""
 actions:
-  note: {{command: [sh, -c, '{NOTE}']}}
+  note: {{command: [sh, -c, '{NOTE}'], safe: true}}
   refuse: {{command: [sh, -c, 'echo token=abcdefgh12345678; exit 1']}}
   linger: {{command: [sh, -c, 'echo began >> LOG; sleep 30; echo ended >> LOG']}}
 dependencies:
@@ -43,6 +43,8 @@ collectors:
   recovery: {{mode: auto, steps: [{{action: note}}], {QUICK}}}
 - name: careful
   recovery: {{steps: [{{action: note}}]}}
+- name: foreseen
+  recovery: {{mode: auto, on_prediction: [{{action: note}}], {QUICK}}}
 - name: asks
   recovery: {{mode: approve, steps: [{{action: note}}], {QUICK}}}
 - name: hopeless
@@ -276,6 +278,24 @@ def test_failing_dependency_is_recovered_once_for_all(scene: Scene, exporter: Ex
     unrepairable = alert("loader-1", root_cause="dependency:network")
     assert "no recovery section" in tell(exporter, unrepairable)["ignored"][0]["reason"]
     good(exporter, "loader-1")
+
+
+def test_prediction_runs_its_safe_step_once(scene: Scene, exporter: Exporter) -> None:
+    """What the rules foresee is prevented before it fails, and told once however often sent."""
+    good(exporter, "foreseen")
+    foreseen = {"alertname": "CollectorQuotaExhaustionPredicted", "kind": "prediction"}
+    assert len(tell(exporter, alert("foreseen", **foreseen))["queued"]) == 1
+    record = reached(exporter, "foreseen", "prevented")
+    assert (record["cause"], record["result"]) == ("CollectorQuotaExhaustionPredicted", None)
+    again = tell(exporter, alert("foreseen", **foreseen))["ignored"][0]["reason"]
+    assert "was acted on 0 minutes ago" in again
+    assert (
+        "has no on_prediction"
+        in (tell(exporter, alert("poller", **foreseen))["ignored"][0]["reason"])
+    )
+    assert "has no steps" in tell(exporter, alert("foreseen"))["ignored"][0]["reason"]
+    assert actions_done(scene.log) == ["foreseen"]
+    assert exporter.sample('collection_recovery_exhausted{collector="foreseen"}') == 0
 
 
 def test_bulk_recovers_what_matches(scene: Scene, exporter: Exporter) -> None:
