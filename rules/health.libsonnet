@@ -98,6 +98,16 @@ function(config, lib) {
         0 * collector:consecutive_failures:count
       |||),
     ]),
+    lib.group('flips', config.baselineInterval, [
+      // Flips of the false-positive-controlled state, not of raw outcomes, and not of what a
+      // dependency explains: that is the dependency's news.
+      lib.record('collector:own_failing:bool', |||
+        collector:failing:bool == 1 unless max without (dependency) (collector:explained_by:info)
+        or
+        0 * collector:failing:bool
+      |||),
+      lib.record('collector:flips:count', 'changes(collector:own_failing:bool[1d])'),
+    ]),
     lib.group('degradations', config.slowInterval, [
       problem('slow', 'warning', |||
         max without (window) (
@@ -132,8 +142,6 @@ function(config, lib) {
           collector:quality:level_ratio < ignoring (window) group_left () collector:quality:limit_ratio
         )
       |||),
-      // Flips of the false-positive-controlled state, not of raw outcomes.
-      lib.record('collector:flips:count', 'changes(collector:failing:bool[1d])'),
       // Outcomes alternate more than its flakes explain; or the verdict itself comes and goes, in
       // which case it replaces the stream of critical messages.
       problem('flapping', 'warning', |||
@@ -142,7 +150,10 @@ function(config, lib) {
           and max without (model) (collector:failures:surprise_nats{window="10"}) > ignoring (window) group_left () %(limit)s
         )
       ||| % { flips: config.flapping.runFlips, limit: lib.limit('intermittent') }),
-      problem('flapping', 'critical', 'collector:flips:count >= %d' % config.flapping.stateFlips),
+      problem('flapping', 'critical', |||
+        collector:flips:count >= %d
+        and changes(collector:own_failing:bool[%s]) > 0
+      ||| % [config.flapping.stateFlips, config.flapping.steadyAfter]),
     ] + [
       problem(speed.name, 'warning', |||
         max without (sli, window) (

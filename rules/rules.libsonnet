@@ -19,8 +19,8 @@
     groups+: std.flatMap(function(concern) concern(config, lib).groups, [
       import 'sli.libsonnet',
       import 'baseline.libsonnet',
-      import 'freshness.libsonnet',
       import 'latency.libsonnet',
+      import 'freshness.libsonnet',
       import 'volume.libsonnet',
       import 'slo.libsonnet',
       import 'health.libsonnet',

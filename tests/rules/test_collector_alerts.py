@@ -467,17 +467,16 @@ def test_timeout_predicted(tmp_path: Path) -> None:
     """Runs that grow hour by hour towards the timeout are announced; steady ones near it are not."""
     story = Story(step="1h")
     orders = story.collector("orders", timeout="10m").past(100, duration=100.0)
-    for run in range(30):
+    orders.good(40, duration=100.0).silent("CollectorTimeoutPredicted")
+    for run in range(28):
         orders.good(1, duration=100.0 + 15 * run)
-        if run == 1:
-            orders.silent("CollectorTimeoutPredicted")
     orders.fires(
         "CollectorTimeoutPredicted",
-        Alert("info", "At its present growth collector orders reaches its timeout in 8h 50m 0s."),
+        Alert("info", "At its present growth collector orders reaches its timeout in 10h 50m 0s."),
     )
     orders.good(14, duration=100.0).silent("CollectorTimeoutPredicted")
     steady = story.collector("steady", timeout="10m").past(100, duration=400.0)
-    for run in range(44):
+    for run in range(82):
         steady.good(1, duration=400.0 + 10 * (run % 3))
     steady.silent("CollectorTimeoutPredicted")
     story.check(tmp_path)

@@ -19,11 +19,11 @@ CASES: dict[str, tuple[dict[str, list[Sample]], int, int, int | None, Alert]] = 
     # alert: (series, silent at, firing at, resolved at, what it says); times in minutes
     "CollectionHealthIngestErrors": (
         {
-            f'collection_health_events_total{{{EXPORTER},protocol="json",result="accepted"}}': counter(0, 10),
-            f'collection_health_events_total{{{EXPORTER},protocol="json",result="rejected"}}': counter(20, 5),
+            f'collection_health_events_total{{{EXPORTER},protocol="json",result="accepted"}}': counter(0, 10, 140),
+            f'collection_health_events_total{{{EXPORTER},protocol="json",result="rejected"}}': counter(20, 5, 140),
         },
-        20, 50, None,
-        Alert("warning", "23.31% of the outcomes of the last hour were refused as invalid."),
+        20, 120, None,
+        Alert("warning", "33.33% of the outcomes of the last hour were refused as invalid."),
     ),
     "CollectionHealthOverloaded": (
         {f"collection_health_shedding{{{EXPORTER}}}": [0] * 10 + [1] * 20 + [0] * 30},
