@@ -14,6 +14,7 @@ from aiohttp import web
 
 from collection_health import server
 from collection_health.api import stream
+from collection_health.api.conclusions import ORACLE, Verdicts
 from collection_health.events import Control, Outcome
 from collection_health.pipeline import Pipeline
 
@@ -101,3 +102,22 @@ async def test_the_exporter_stops_while_somebody_listens(tmp_path: Path) -> None
         async with asyncio.timeout(20), serving(tmp_path) as (url, _):
             answer = await session.get(url)
         assert (await answer.content.read()).startswith(b"retry: ")
+
+
+async def test_alerts_begin_and_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fires or stops firing between two looks at the rules is told, once each."""
+    monkeypatch.setattr(stream, "ALERT_SECONDS", 0.05)
+    alert = ("CollectorFailing", "critical", "orders")
+    looks = [set(), {alert}, {alert}, set()]
+
+    async def verdicts() -> Verdicts:
+        alerts = looks.pop(0) if len(looks) > 1 else looks[0]
+        return Verdicts(1.0, evaluated_at=1.0, alerts=alerts)
+
+    async with serving(tmp_path) as (url, app), aiohttp.ClientSession() as session:
+        monkeypatch.setattr(app[ORACLE], "verdicts", verdicts)
+        async with session.get(f"{url}?kind=alert") as answer:
+            found = [data for _, data in await events(answer, 2)]
+        app[stream.HUB].close()
+    assert [data["status"] for data in found] == ["firing", "resolved"]
+    assert {data["collector"] for data in found} == {"orders"}

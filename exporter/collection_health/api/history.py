@@ -55,6 +55,12 @@ def parse_place(text: str | None) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def _newest(place: tuple[int, int]) -> int:
+    """The newest group with anything before ``place``: a scan must always get further back."""
+    position, offset = place
+    return position if offset else position - 1
+
+
 def runs(
     connection: sqlite3.Connection, name: str, known: Iterable[int], before: str | None, limit: int
 ) -> Page:
@@ -71,7 +77,7 @@ def runs(
             connection, ("missed", "overrun"), before=place[0], limit=limit + 1, collector=name
         )
         newest.update(position for position in missed if position > oldest)
-    return _page(_backwards(connection, name, newest, place[0]), wanted, place, limit)
+    return _page(_backwards(connection, name, newest, _newest(place)), wanted, place, limit)
 
 
 def marked(
@@ -87,7 +93,7 @@ def marked(
     place = parse_place(before)
 
     def groups() -> Groups:
-        below = place[0]
+        below = _newest(place)
         while batch := marks.positions(
             connection, kinds, before=below, limit=100, collector=collector
         ):
