@@ -238,8 +238,9 @@ class Bench:
         if fault.kind == "refused":
             port = self.own[fault.collector] = free_port()
             url = f"http://127.0.0.1:{port}"
-            script = f"exec {' '.join(FAULTY)} serve {port}"
-            (self.state / f"{fault.collector}.upstream.sh").write_text(script)
+            pid = self.state / f"{fault.collector}.upstream.pid"
+            script = f"exec {' '.join(FAULTY)} serve {port} {pid}"
+            pid.with_suffix(".sh").write_text(script)
             self._act(fault, "revive")
         command = [
             *FAULTY, "collect", fault.collector, f"{fault.interval:g}", url,

@@ -2,7 +2,7 @@
 
 ``faulty.py collect NAME INTERVAL UPSTREAM EXPORTER FOLDER`` runs a collector until it is ended:
 every INTERVAL seconds, and at once on SIGUSR1, it fetches, checks, writes and reports.
-``faulty.py serve PORT`` is an upstream that always delivers.
+``faulty.py serve PORT PIDFILE`` is an upstream that always delivers.
 Files in FOLDER named NAME.<fault> break the collector; NAME.pid says which process it is.
 """
 
@@ -135,7 +135,9 @@ def main() -> None:
         if part == "collect":
             Collector(*arguments).run_forever()
         else:
-            http.server.HTTPServer(("127.0.0.1", int(arguments[0])), Delivers).serve_forever()
+            server = http.server.HTTPServer(("127.0.0.1", int(arguments[0])), Delivers)
+            Path(arguments[1]).write_text(str(os.getpid()))
+            server.serve_forever()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,5 @@ case $2 in
     ;;
   revive)
     setsid sh "$name.upstream.sh" </dev/null >>"$name.log" 2>&1 &
-    echo $! >"$name.upstream.pid"
     ;;
 esac
