@@ -104,6 +104,8 @@
       // Changes of the confirmed state within a day after which one flapping alert replaces the
       // stream of failing ones.
       stateFlips: 6,
+      // Without a flip for this long it is steady again. Longer for fleets of slow jobs.
+      steadyAfter: '2h',
     },
 
     // ---- Freshness ---------------------------------------------------------------------------------

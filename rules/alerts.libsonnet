@@ -27,6 +27,13 @@ function(config, lib, alerts) {
     unless max without (dependency) (max_over_time(collector:explained_by:info[%(window)s]))
   ||| % { window: config.slo.quietAfter },
 
+  // Nor is the budget that a degradation cost those who were told of the degradation.
+  local unlessKnown = |||
+    unless max without (problem, severity) (max_over_time(
+      collector:problem:value{problem=~"intermittent|flapping|slow|quality|volume_zero|volume_low"}[%(window)s]
+    ))
+  ||| % { window: config.slo.quietAfter },
+
   groups: [
     lib.group('alerts-failing', config.fastInterval, [
       problem('CollectorFailing', severity, 'failing', 'failure', {
@@ -44,7 +51,7 @@ function(config, lib, alerts) {
         cause: 'An overloaded or rate-limiting upstream, a race, or one bad worker among several.',
         impact: 'Data arrives late and with gaps.',
         action: 'Compare the failed runs: reason, stage, host and time of day.',
-      }, unless=unlessTold),
+      }, { keep_firing_for: '1h' }, unless=unlessTold),
       problem('CollectorNotRunning', 'critical', 'not_running', 'freshness', {
         summary: 'A collector did not run when it was due.',
         description: 'Collector {{ $labels.collector }} is {{ $value | humanizeDuration }} past the deadline of its next run.',
@@ -152,7 +159,7 @@ function(config, lib, alerts) {
         cause: 'More errors than in its own past: failed or missed runs, or runs that miss their target.',
         impact: 'The objective will be missed if it goes on.',
         action: 'Open its budgets to see which objective, then its failed runs.',
-      }, labels={ speed: speed }, unless=unlessTold)
+      }, { keep_firing_for: '30m' }, labels={ speed: speed }, unless=unlessTold + unlessKnown)
       for speed in ['fast', 'slow']
     ]),
 
@@ -177,7 +184,7 @@ function(config, lib, alerts) {
         cause: 'More errors than in its own past.',
         impact: 'The objective will be missed.',
         action: 'Hold back risky changes and mend the most frequent reason.',
-      }),
+      }, unless=unlessTold + unlessKnown),
       prediction('CollectorQuotaExhaustionPredicted', 'quota', {
         summary: 'An upstream quota will be used up before it resets.',
         description: 'At its present use collector {{ $labels.collector }} has no quota left in {{ $value | humanizeDuration }}, before the reset.',

@@ -2,7 +2,7 @@
 function(config, lib) {
   local c = config.dependency,
   groups: [
-    lib.group('dependencies', config.fastInterval, [
+    lib.group('dependency-evidence', config.fastInterval, [
       lib.record('collector:dependency:info', lib.fact('collection_dependency_info')),
       // How surprising this collector's open streak is, in nats: that it began, and that it went on.
       // Capped, so that one long outage and one flake elsewhere are not taken for a common cause; a
@@ -75,6 +75,8 @@ function(config, lib) {
           max without (%(dropped)s) (max_over_time(collection_dependency_probe_success%(matchers)s[%(for)s])) == 0
         )
       ||| % { dropped: lib.dropped, matchers: lib.matchers(), 'for': config.probes.minFailing }),
+    ]),
+    lib.group('dependencies', config.fastInterval, [
       // Suspects, with their evidence; a failing probe is proof.
       lib.record('dependency:suspect:nats', |||
         (
@@ -113,6 +115,53 @@ function(config, lib) {
           collector:failing_since:timestamp_seconds
         ) > bool 0
       ||| % { hold: c.hold }),
+      lib.record('dependency:reason:count', |||
+        count without (collector) (
+          collector:explained_by:info
+          * ignoring (dependency, reason) group_left (reason)
+          max without (stage) (collector:last_failure:info)
+        )
+      |||),
+      // What the inventory lacks has no declared dependency. One that began to fail during a failure
+      // of a dependency, and for the reason that its collectors state, is laid at its door: that
+      // decides who is told, not whether the dependency is failing.
+      lib.record('collector:presumed_by:info', |||
+        (
+          max without (reason) (
+            (
+              max without (stage) (collector:last_failure:info{reason!~"%(own)s"})
+              * ignoring (reason) group_left () collector:failing_since:timestamp_seconds
+              and ignoring (reason) collector:failure:evidence_nats
+              and ignoring (reason) max without (%(dropped)s, team, tier, owner, source, version, registered) (
+                last_over_time(collection_info%(unregistered)s[%(guard)s])
+              )
+            )
+            * ignoring (collector, dependency) group_left (dependency)
+            (topk without (dependency) (1, max_over_time(dependency:reason:count[%(hold)s])) > bool 0)
+          )
+          <= ignoring (collector) group_left () max_over_time(dependency:last_failing:timestamp_seconds[%(hold)s])
+          >= ignoring (collector) group_left () min_over_time(dependency:failing_since:timestamp_seconds[%(hold)s])
+        )
+        > bool 0
+      ||| % {
+        own: std.join('|', config.failing.nonHealingReasons),
+        dropped: lib.dropped,
+        unregistered: lib.matchers('registered="false"'),
+        guard: config.scrapeGuard,
+        hold: c.hold,
+      }),
+      // Whose news a collector's troubles are. A good run in between does not make them its own while
+      // the dependency still fails.
+      lib.record('collector:root_dependency:info', |||
+        collector:explained_by:info
+        or ignoring (dependency)
+        collector:presumed_by:info
+        or ignoring (dependency)
+        topk without (dependency) (1,
+          (max_over_time(collector:explained_by:info[%(hold)s]) or max_over_time(collector:presumed_by:info[%(hold)s]))
+          and ignoring (collector) dependency:problem:value
+        )
+      ||| % { hold: c.hold }),
       // Failing while it explains anybody, or its probe fails; the value is how many it explains.
       lib.record('dependency:problem:value', |||
         count without (collector) (collector:explained_by:info)
@@ -131,7 +180,7 @@ function(config, lib) {
       }),
       lib.record('collector:labels:info', |||
         max without (dependency) (label_replace(
-          collector:owner:info * ignoring (team, tier, dependency) group_left (dependency) collector:explained_by:info,
+          collector:owner:info * ignoring (team, tier, dependency) group_left (dependency) collector:root_dependency:info,
           "root_cause", "dependency:$1", "dependency", "(.+)"
         ))
         or ignoring (root_cause)

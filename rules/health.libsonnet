@@ -102,7 +102,7 @@ function(config, lib) {
       // Flips of the false-positive-controlled state, not of raw outcomes, and not of what a
       // dependency explains: that is the dependency's news.
       lib.record('collector:own_failing:bool', |||
-        collector:failing:bool == 1 unless max without (dependency) (collector:explained_by:info)
+        collector:failing:bool == 1 unless max without (dependency) (collector:root_dependency:info)
         or
         0 * collector:failing:bool
       |||),

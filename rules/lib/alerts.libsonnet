@@ -77,11 +77,11 @@ function(config) {
     ),
 
   // An alert on one kind of prediction about a collector.
-  prediction(name, prediction, annotations, timing={}, severity='info', condition='')::
+  prediction(name, prediction, annotations, timing={}, severity='info', condition='', unless='')::
     this.alert(
       name,
       severity,
-      this.labelled('sum without (prediction) (collector:prediction:value{prediction="%s"}%s)' % [prediction, condition]),
+      this.labelled('sum without (prediction) (collector:prediction:value{prediction="%s"}%s)' % [prediction, condition] + unless),
       { kind: 'prediction' },
       this.about(annotations),
       timing,

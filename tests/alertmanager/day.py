@@ -44,6 +44,8 @@ class Day:
 
     def about(self, labels: Mapping[str, str], start: float, end: float) -> list[int]:
         """Incidents that an alert with these labels is right about."""
+        if labels.get("kind") == "coverage":  # about the inventory
+            return []
         target = labels.get("collector") or labels.get("dependency")
         found = []
         for index, incident in enumerate(self.incidents):

@@ -203,3 +203,39 @@ def test_recovery_circuit_open(tmp_path: Path) -> None:
     )
     story.expect(1500, "CollectorRecoveryCircuitOpen", "orders")
     story.check(tmp_path)
+
+
+def test_dependency_speaks_for_what_the_inventory_lacks(tmp_path: Path) -> None:
+    """An undeclared collector that fails with a dependency, for its reason, is no news of its own."""
+    story = Story(step="5m")
+    story.dependencies = ["db"]
+    for name in ("orders", "sales", "stock"):
+        story.collector(name, every="5m", depends_on=["db"]).past(3000).good(3).bad(6)
+    with_it = story.collector("with_it", every="5m", registered=False).past(3000).good(3).bad(6)
+    story.collector("other", every="5m", registered=False).past(3000).good(3).bad(6, reason="auth")
+    story.query(
+        with_it.now - 300,
+        'collector:labels:info{collector=~"with_it|other"}',
+        (
+            'collector:labels:info{collector="with_it",tier="3",root_cause="dependency:db"}',
+            1,
+        ),
+        ('collector:labels:info{collector="other",tier="3",root_cause="collector:other"}', 1),
+    )
+    story.check(tmp_path)
+
+
+def test_flips_below_a_failing_dependency_are_its_news(tmp_path: Path) -> None:
+    """A collector that recovers and fails again below a failing dependency is not flapping itself."""
+    story = Story(step="5m")
+    story.dependencies = ["db"]
+    orders = story.collector("orders", every="5m", depends_on=["db"]).past(3000).good(3).bad(6)
+    for name in ("sales", "stock", "users"):
+        story.collector(name, every="5m", depends_on=["db"]).past(3000).good(3).bad(40)
+    for _ in range(4):
+        orders.good(2).bad(6)
+    orders.silent("CollectorFlapping")
+    # Its first verdict came and went before the dependency's failures spanned long enough.
+    flips = 'collector:flips:count{collector="orders"}'
+    story.query(orders.now - 300, flips, (flips, 2))
+    story.check(tmp_path)
