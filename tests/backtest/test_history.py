@@ -57,6 +57,13 @@ def test_runs_the_exporter_wrote_off_are_derived_again(tmp_path: Path) -> None:
     assert (read.accepted, read.derived, read.skipped) == (1, 1, [])
 
 
+def test_one_long_run_at_the_end_does_not_make_the_others_look_stopped(tmp_path: Path) -> None:
+    """The history ends when its last run began."""
+    late = outcome("long", MONDAY + 9000, started_at=text(MONDAY + 3500))
+    path = write_history(tmp_path / "h", [outcome("a", MONDAY), outcome("a", MONDAY + 3600), late])
+    assert history.read(path).end == MONDAY + 3600
+
+
 def test_a_history_without_any_outcome_is_an_error(tmp_path: Path) -> None:
     """Nothing to replay is an error that shows the first problem."""
     path = tmp_path / "h"

@@ -68,8 +68,12 @@ class History:
 
     @property
     def end(self) -> float:
-        """Event time of the last outcome, Unix seconds."""
-        return max(events[-1].at or 0.0 for events in self.outcomes.values())
+        """When the last run began, Unix seconds.
+
+        Not when it ended: one long run that outlasts the history would make every other collector
+        look as if it had stopped.
+        """
+        return max(_begin(event) for events in self.outcomes.values() for event in events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +193,12 @@ def _problem(outcome: Outcome) -> str | None:
     if problem is None and _event_time(outcome) < EARLIEST_MS / 1000:
         return "occurred_at: before 1971; allowed: times a history can hold"
     return problem
+
+
+def _begin(outcome: Outcome) -> float:
+    if outcome.started_at is not None:
+        return outcome.started_at.timestamp()
+    return _event_time(outcome) - (outcome.duration_seconds or 0.0)
 
 
 def _event_time(outcome: Outcome) -> float:
