@@ -199,8 +199,9 @@
       // and where its reason is usually its own (failing.nonHealingReasons). Raise it where shared
       // credentials expire.
       ownEvidenceCap: 3,
-      // How long after its end it still explains collectors that have not run since.
-      hold: '1h',
+      // How long after its end it still explains collectors that have not run since: their usual
+      // interval and some more.
+      hold: '90m',
     },
 
     fleet: {

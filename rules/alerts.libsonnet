@@ -27,6 +27,9 @@ function(config, lib, alerts) {
     unless max without (dependency) (max_over_time(collector:explained_by:info[%(window)s]))
   ||| % { window: config.slo.quietAfter },
 
+  // What alternates below a failing dependency is the dependency's news.
+  local unlessExplained = '\nunless max without (dependency) (collector:root_dependency:info)\n',
+
   // Nor is the budget that a degradation cost those who were told of the degradation.
   local unlessKnown = |||
     unless max without (problem, severity) (max_over_time(
@@ -51,7 +54,7 @@ function(config, lib, alerts) {
         cause: 'An overloaded or rate-limiting upstream, a race, or one bad worker among several.',
         impact: 'Data arrives late and with gaps.',
         action: 'Compare the failed runs: reason, stage, host and time of day.',
-      }, { keep_firing_for: '1h' }, unless=unlessTold),
+      }, { keep_firing_for: '1h' }, unless=unlessTold + unlessExplained),
       problem('CollectorNotRunning', 'critical', 'not_running', 'freshness', {
         summary: 'A collector did not run when it was due.',
         description: 'Collector {{ $labels.collector }} is {{ $value | humanizeDuration }} past the deadline of its next run.',
@@ -150,7 +153,7 @@ function(config, lib, alerts) {
         cause: 'An unstable upstream or network, or a recovery that does not last.',
         impact: 'Data comes with gaps; single messages about it would be a stream.',
         action: 'Treat it as one problem: look for what the failed runs have in common.',
-      }, { keep_firing_for: '1h' })
+      }, { keep_firing_for: '1h' }, unless=unlessExplained)
       for severity in ['critical', 'warning']
     ] + [
       problem('CollectorBudgetBurn', 'warning', 'budget_' + speed, 'slo', {
