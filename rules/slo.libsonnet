@@ -29,27 +29,31 @@ function(config, lib) {
         (1 - collector:slo:objective_ratio > 0)
       |||),
       lib.record('collector:error_budget:remaining_ratio', '1 - sum without (window) (collector:burn_rate:ratio{window="%s"})' % c.window),
+      // Only where there are errors enough to speak of: the rest of the fleet costs nothing here.
+      lib.record('collector:sli_errors:notable_ratio', |||
+        (collector:sli_errors:increase{window!="%(all)s"} >= %(minErrors)d)
+        /
+        (collector:sli_events:increase >= %(minEvents)d)
+      ||| % { all: c.window, minErrors: c.minErrors, minEvents: c.minEvents }),
       // What the collector's error ratio is otherwise: over the SLO's window without the last day(s).
       // n KL(ratio || otherwise) as for failures; a chronic violator is a matter for a report.
       lib.record('collector:sli_errors:usual_ratio', |||
         clamp(
-          (collector:sli_errors:increase{window="%(all)s"} - ignoring (window) group_right () collector:sli_errors:increase{window=~"1h|6h|1d|3d"} + 0.5)
-          / (collector:sli_events:increase{window="%(all)s"} - ignoring (window) group_right () collector:sli_events:increase{window=~"1h|6h|1d|3d"} + 10),
+          (collector:sli_errors:increase{window="%(all)s"} - ignoring (window) group_right () (collector:sli_errors:increase and collector:sli_errors:notable_ratio) + 0.5)
+          / (collector:sli_events:increase{window="%(all)s"} - ignoring (window) group_right () (collector:sli_events:increase and collector:sli_errors:notable_ratio) + 10),
           0.001, 0.5
         )
       ||| % { all: c.window }),
       lib.record('collector:sli_errors:surprise_nats', |||
-        collector:sli_events:increase
-        * (
-          clamp(collector:sli_error:ratio, 0.0001, 0.9999) * ln(clamp(collector:sli_error:ratio, 0.0001, 0.9999) / collector:sli_errors:usual_ratio)
-          + clamp(1 - collector:sli_error:ratio, 0.0001, 0.9999) * ln(clamp(1 - collector:sli_error:ratio, 0.0001, 0.9999) / (1 - collector:sli_errors:usual_ratio))
+        (
+          clamp(collector:sli_errors:notable_ratio, 0.0001, 0.9999) * ln(clamp(collector:sli_errors:notable_ratio, 0.0001, 0.9999) / collector:sli_errors:usual_ratio)
+          + clamp(1 - collector:sli_errors:notable_ratio, 0.0001, 0.9999) * ln(clamp(1 - collector:sli_errors:notable_ratio, 0.0001, 0.9999) / (1 - collector:sli_errors:usual_ratio))
         )
+        * collector:sli_events:increase
         * ignoring (sli, window) group_left ()
         ((1 - clamp_min(collector:flake:persist_ratio - collector:flake:ratio, 0)) / (1 + clamp_min(collector:flake:persist_ratio - collector:flake:ratio, 0)))
-        and collector:sli_error:ratio > collector:sli_errors:usual_ratio
-        and collector:sli_errors:increase >= %(minErrors)d
-        and collector:sli_events:increase >= %(minEvents)d
-      ||| % { minErrors: c.minErrors, minEvents: c.minEvents }),
+        and collector:sli_errors:notable_ratio > collector:sli_errors:usual_ratio
+      |||),
     ]),
   ],
 }

@@ -119,10 +119,11 @@ def serve(text: bytes) -> ThreadingHTTPServer:
     return server
 
 
-def history(
-    count: int, days: float, end: float, target: dict[str, str], pack: bool
-) -> Iterator[bytes]:
-    """Encoded series of the past: counters as scraped, and for the pack what it recorded."""
+def history(count: int, days: float, end: float, target: dict[str, str]) -> Iterator[bytes]:
+    """Encoded series of the past: counters as scraped, and what the pack recorded of levels.
+
+    All rule sets get the same, so that what storing it costs can be taken off.
+    """
 
     def grid(seconds: float, span: float) -> remote_write.Times:
         return np.arange(end - span, end - SCRAPE, seconds).astype(np.int64) * 1000
@@ -130,7 +131,7 @@ def history(
     counters = [
         (name, labels, value)
         for name, labels, value in collector_samples(end)
-        if name.endswith("_total") and (pack or labels.get("sli") == "availability")
+        if name.endswith("_total")
     ]
     dense, sparse = grid(SCRAPE, days * DAY), grid(300, days * DAY)
     minutes, hours, day = grid(60, days * DAY), grid(3600, days * DAY), grid(SCRAPE, DAY)
@@ -158,7 +159,7 @@ def history(
             yield remote_write.encode_series(
                 {"__name__": name, **target, **labels, **collector}, times, np.maximum(values, 0.0)
             )
-        for name, labels, times, values in recorded if pack else ():
+        for name, labels, times, values in recorded:
             yield remote_write.encode_series(
                 {"__name__": name, **labels, **collector}, times, values
             )
@@ -337,9 +338,7 @@ def measure(
         prometheus = Prometheus(directory, target, suite)
         try:
             labels = {"job": JOB, "instance": target}
-            if rules is not None:
-                pack = rules["groups"][0]["name"].startswith("collection-")
-                prometheus.write(history(count, days, now, labels, pack))
+            prometheus.write(history(count, days, now, labels))
             rare = 0.0
             if rules is not None:
                 groups = rules["groups"]
