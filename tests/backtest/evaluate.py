@@ -64,6 +64,8 @@ class Scenario:
         if self.one_minute:
             more = {"mix": fleet.ONE_MINUTE_MIX, "warm_days": 8, "scored_days": 4,
                     "incident_share": 1.3}  # fmt: skip
+        if self.small:
+            more = {"mix": SMALL_MIX, "incident_share": 1.2}
         return fleet.generate(self.seed, bursty=self.flakes == "bursty", quiet=self.quiet, **more)
 
 
