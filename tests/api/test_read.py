@@ -145,7 +145,7 @@ def test_audit_names_who_did_what(exporter: Exporter) -> None:
     [
         ("prod%2Fprices", 200, True, True, None),
         ("orders", 409, True, False, "failing for"),
-        ("stock", 409, False, True, "the last good run ended 20 min ago"),
+        ("stock", 409, False, True, "the last good run ended 2"),
         ("never", 409, False, None, "no good run"),
     ],
 )
