@@ -43,5 +43,6 @@ def test_demo_tells_every_channel_and_leaves_no_process(root: Path, tmp_path: Pa
     finally:
         os.killpg(demo.pid, signal.SIGINT)  # what Ctrl-C does to a terminal's process group
         demo.wait(30)
-    assert "channel   firing  resolved" in log.read_text()
+    # make itself ends at once; what it started says its last words a moment later
+    wait_for(lambda: "channel   firing  resolved" in log.read_text(), "the summary", timeout=20)
     wait_for(lambda: not processes_below(directory), "the end of every process", timeout=10)
