@@ -198,6 +198,8 @@ class Demo:
             )
             for task in done:
                 task.result()
+        except asyncio.CancelledError:
+            pass  # Ctrl-C: end in order and say what was seen
         finally:
             for task in tasks:
                 task.cancel()
