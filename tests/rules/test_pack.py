@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import _jsonnet
+import _gojsonnet
 import pytest
 import yaml
 
@@ -24,7 +24,7 @@ def evaluate(expression: str, overlay: dict[str, Any] | None = None) -> Any:
         (import 'config.libsonnet') + (import 'rules/rules.libsonnet') + {{ _config+:: {json.dumps(overlay or {})} }};
       {expression}
     """
-    return json.loads(_jsonnet.evaluate_snippet("pack.jsonnet", snippet, jpathdir=[str(ROOT)]))
+    return json.loads(_gojsonnet.evaluate_snippet("pack.jsonnet", snippet, jpathdir=[str(ROOT)]))
 
 
 def changed_alerts(overlay: dict[str, Any]) -> list[dict[str, Any]]:
