@@ -146,9 +146,12 @@ async def _submit(pipeline: Pipeline, outcomes: list[Outcome], known: bool) -> w
 
 
 async def _read_end(request: web.Request) -> str:
-    """The last `BODY_LIMIT` bytes of a body of any size, or of what arrived in time."""
+    """The last `BODY_LIMIT` bytes of a body of any size, or of what arrived in time and whole.
+
+    A damaged content encoding costs the text, never the ping.
+    """
     end = b""
-    with contextlib.suppress(TimeoutError):
+    with contextlib.suppress(TimeoutError, web.RequestPayloadError):
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.content.iter_any():
                 end = (end + chunk)[-BODY_LIMIT:]
