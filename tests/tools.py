@@ -101,7 +101,10 @@ TOOLS = {
     ),
 }
 # What `make test` needs; the others are fetched by the targets that use them.
-EVERYDAY = ("prometheus", "promtool", "alertmanager", "amtool", "jsonnetfmt", "strace")
+EVERYDAY = (
+    "prometheus", "promtool", "alertmanager", "amtool", "jsonnetfmt", "strace", "pushgateway",
+    "victoria-metrics",
+)  # fmt: skip
 
 
 def tool(name: str, *, suite: str | None = None) -> Path:
