@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -57,12 +58,19 @@ def run(env: dict[str, str]) -> Run:
     return execute
 
 
-def start(env: dict[str, str], *words: str, **options: object) -> subprocess.Popen[str]:
-    """Starts ``exec orders`` in the background."""
-    return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
+@contextmanager
+def start(env: dict[str, str], *words: str, **options: object) -> Iterator[subprocess.Popen[str]]:
+    """Starts ``exec orders`` in the background; a test that fails leaves nothing running."""
+    job = subprocess.Popen(  # type: ignore[call-overload]
         [*COMMAND, "exec", "orders", *words],
         **{"env": env, "text": True, "stdout": subprocess.PIPE, **options},
     )
+    with job:
+        try:
+            yield job
+        except BaseException:
+            job.kill()
+            raise
 
 
 def the_end(recorder: Recorder) -> Event:
@@ -182,18 +190,20 @@ def test_user_signals_reach_the_job_and_do_not_end_it(
     """USR1 and USR2 are the job's own business."""
     program = (
         "import signal\n"
-        "signal.signal(signal.SIGUSR1, lambda *_: print('usr1', flush=True))\n"
-        "signal.signal(signal.SIGUSR2, lambda *_: print('usr2', flush=True))\n"
+        # Blocked and waited for: a signal that comes before the wait is not lost.
+        "expected = [signal.SIGUSR1, signal.SIGUSR2]\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, expected)\n"
         "print('ready', flush=True)\n"
-        "signal.pause(); signal.pause()\n"
+        "for _ in expected:\n"
+        "    print(signal.sigwait(expected).name, flush=True)\n"
     )
     with start(env, "--", sys.executable, "-c", program) as job:
         assert job.stdout is not None
         assert job.stdout.readline() == "ready\n"
         job.send_signal(signal.SIGUSR1)
-        assert job.stdout.readline() == "usr1\n"
+        assert job.stdout.readline() == "SIGUSR1\n"
         job.send_signal(signal.SIGUSR2)
-        assert job.stdout.readline() == "usr2\n"
+        assert job.stdout.readline() == "SIGUSR2\n"
         assert job.wait(30) == 0
     assert the_end(recorder)["outcome"] == "success"
 
