@@ -1,10 +1,11 @@
 """Fixtures for every test folder."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support.documents import blocks, documents
 from tests.support.services import Stack
@@ -12,8 +13,12 @@ from tests.support.services import Stack
 ROOT = Path(__file__).resolve().parents[1]
 
 # A busy machine is no defect: no test asserts a time.
-settings.register_profile("untimed", deadline=None)
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+# A shell that starts the tests in its background has them ignore Ctrl-C, and programs inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
