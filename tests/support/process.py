@@ -2,7 +2,9 @@
 
 import contextlib
 import http.client
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -15,14 +17,19 @@ from typing import Self, TypeVar
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.05
+# Below the ports that the kernel gives to outgoing connections: none of them can take a port
+# between its choice and its use, and who asks a port where nobody listens does not meet himself.
+_PORTS = range(20_000, 32_000)
+_offers = itertools.count(random.SystemRandom().randrange(len(_PORTS)))
 
 
 def free_port() -> int:
-    """A TCP port on the loopback interface that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port on the loopback interface that nothing listens on; every call gives another."""
+    for offer in itertools.islice(_offers, len(_PORTS)):
+        port = _PORTS[offer % len(_PORTS)]
+        if port_is_free(port):
+            return port
+    raise AssertionError(f"every port from {_PORTS[0]} to {_PORTS[-1]} is taken")
 
 
 def port_is_free(port: int) -> bool:
@@ -36,7 +43,7 @@ def port_is_free(port: int) -> bool:
     return True
 
 
-def wait_for(condition: Callable[[], T], what: str, timeout: float = 30) -> T:
+def wait_for(condition: Callable[[], T], what: str, timeout: float = 60) -> T:
     """Poll until `condition` returns something true, and return that.
 
     Raises AssertionError naming `what` and the last answer once `timeout` seconds have passed.
@@ -97,7 +104,7 @@ class Process:
                 start_new_session=True,
             )
 
-    def wait_http(self, url: str, timeout: float = 30) -> None:
+    def wait_http(self, url: str, timeout: float = 60) -> None:
         """Wait until `url` answers 200, else raise AssertionError with the end of the log."""
 
         def ready() -> bool:

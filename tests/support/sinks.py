@@ -66,7 +66,9 @@ class NotificationSink:
         self._on_message = on_message
         self._lock = threading.Lock()
         self._http = _Server(("127.0.0.1", 0), _handler(self))
-        self._smtp = Controller(_Mailbox(self), hostname="127.0.0.1", port=free_port())
+        self._smtp = Controller(
+            _Mailbox(self), hostname="127.0.0.1", port=free_port(), ready_timeout=60
+        )
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
@@ -119,7 +121,7 @@ class NotificationSink:
         ]
 
     def wait_for(
-        self, channel: str, status: str | None = None, containing: str = "", timeout: float = 30
+        self, channel: str, status: str | None = None, containing: str = "", timeout: float = 60
     ) -> Message:
         """The first such message, waited for."""
         what = f"{channel} message {status or ''} {containing}"
