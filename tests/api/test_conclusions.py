@@ -89,9 +89,13 @@ def test_prometheus_without_the_rules(stack: Stack) -> None:
     """A Prometheus that has no rules concludes nothing, and the answer says why."""
     prometheus = stack.prometheus({})
     exporter = stack.exporter(arguments=[f"--prometheus.url={prometheus.url}"])
-    body = ask(exporter, "/api/v1/health").body
-    assert body["basis"] == "facts"
-    assert "are the rules loaded" in body["sources"]["conclusions"]["problem"]
+
+    def answered() -> Any:
+        body = ask(exporter, "/api/v1/health").body
+        assert body["basis"] == "facts"
+        return "are the rules loaded" in body["sources"]["conclusions"]["problem"]
+
+    wait_for(answered, "the answer of a Prometheus that has no rules")
 
 
 @pytest.mark.parametrize("url", ["prometheus:9090", "ftp://x"])

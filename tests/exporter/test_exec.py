@@ -144,7 +144,8 @@ def test_a_timeout_ends_everything_the_job_started(
     """TERM first, KILL for what ignores it, grandchildren included; exit code 124."""
     pids = tmp_path / "pids"
     stubborn = f"trap '' TERM; echo $$ >> {pids}; sleep 60 & echo $! >> {pids}; wait; sleep 60"
-    job = run("--timeout", "0.3s", "--kill-after", "300ms", "--", "sh", "-c", stubborn)
+    # Time enough for the job to have begun before it is up, on a busy machine too.
+    job = run("--timeout", "3s", "--kill-after", "300ms", "--", "sh", "-c", stubborn)
     assert job.returncode == 124
     end = the_end(recorder)
     assert (end["outcome"], end["reason"], end["exit_code"]) == ("failure", "timeout", 124)
@@ -300,7 +301,7 @@ def read_until(terminal: int, text: str) -> str:
     """What the terminal shows, up to and with ``text``."""
     shown = b""
     while text.encode() not in shown:
-        readable, _, _ = select.select([terminal], [], [], 20)
+        readable, _, _ = select.select([terminal], [], [], 60)
         assert readable, f"waited for {text!r}, saw {shown!r}"
         shown += os.read(terminal, 1024)
     return shown.decode()

@@ -5,7 +5,6 @@ import contextlib
 import datetime as dt
 import gzip
 import json
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,13 +24,14 @@ from collection_health.probes import content, schemas
 from collection_health.probes.checks import Checker, Finding, open_session
 from collection_health.probes.config import ParsingExpect
 from collection_health.probes.judge import Judge, Question
+from tests.support.process import free_port
 
 ORDERS = {"data": {"items": [{"id": 1, "price": 2.5}, {"id": 2, "price": 3}]}}
 
 
 def probe(kind: str, url: str | None = None, **keys: Any) -> Probe:
-    """Return a probe as the inventory would read it."""
-    data = {"type": kind, "url": url, **keys}
+    """Return a probe as the inventory would read it; a busy machine has a minute to answer."""
+    data = {"type": kind, "url": url, "timeout": "60s", **keys}
     return msgspec.convert(data, Probe, dec_hook=lambda _, value: parse_duration(value))
 
 
@@ -93,14 +93,6 @@ async def find(kind: str, url: str | None, folder: Path = Path(), **keys: Any) -
         return await one.check(probe(kind, url, **keys))
 
 
-def closed_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
 @pytest.mark.parametrize(
     ("kind", "path", "expect", "reason", "message"),
     [
@@ -124,7 +116,7 @@ def closed_port() -> int:
         ("parsing", "/csv", {"format": "csv", "columns": ["sku"]}, "schema", "column 'sku'"),
         ("parsing", "/xml", {"format": "xml", "path": ".//order"}, None, "2 records"),
         ("parsing", "/json", {"format": "xml"}, "parse", "not XML at line 1"),
-        ("performance", "/big", {"max_duration": "5s", "min_bytes": 1000}, None, "200000 bytes"),
+        ("performance", "/big", {"max_duration": "50s", "min_bytes": 1000}, None, "200000 bytes"),
         ("performance", "/big", {"max_bytes": 1000}, "quality", "larger than 1000 bytes"),
         ("performance", "/csv", {"min_bytes": 1000}, "quality", "expected at least 1000"),
         ("performance", "/json", {"max_duration": 1e-9}, "timeout", "allowed 1e-09 s"),
@@ -144,7 +136,7 @@ async def test_http_answers_are_judged(
 
 async def test_what_does_not_answer_is_named() -> None:
     """Refused connections, unknown hosts and slowness each have their reason."""
-    port = closed_port()
+    port = free_port()
     for url in (f"http://127.0.0.1:{port}/", f"tcp://127.0.0.1:{port}", f"tls://127.0.0.1:{port}"):
         found = await find("connectivity", url)
         assert (found.success, found.reason) == (False, "connection"), found
@@ -239,13 +231,15 @@ async def test_a_runaway_judgement_is_killed_and_the_next_one_works(tmp_path: Pa
             await asyncio.sleep(0.01)
             ticks += 1
 
+    assert await judge.ask(Question(b"[1]", parsing=ParsingExpect())) == "1 records"
+    charged = judge.cpu_seconds
     ticking = asyncio.create_task(tick())
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(2):
             await judge.ask(Question(body, schema=str(tmp_path / "redos.json")))
     ticking.cancel()
-    assert ticks > 50
-    assert judge.cpu_seconds > 1, "its time is charged to the probes"
+    assert ticks > 1, "a blocked event loop would have come round once"
+    assert judge.cpu_seconds > charged + 1, "its time is charged to the probes"
     assert await judge.ask(Question(b"[1]", parsing=ParsingExpect())) == "1 records"
     assert judge._process is not None
     judge._process.kill()
@@ -264,7 +258,7 @@ async def test_bodies_are_bounded_also_when_compressed() -> None:
 
 async def test_secrets_stay_out_of_messages(tmp_path: Path) -> None:
     """Neither password, query nor the path of a URL from a file appear in what is recorded."""
-    port = closed_port()
+    port = free_port()
     found = await find("connectivity", f"http://bob:s3cret@127.0.0.1:{port}/x?key=s3cret")
     assert not found.success
     assert "s3cret" not in found.message

@@ -242,11 +242,9 @@ def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
     """Wait until `check` holds."""
-    for _ in range(60):
-        if await check():
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError("did not happen")
+    async with asyncio.timeout(60):
+        while not await check():  # noqa: ASYNC110 conditions of many kinds
+            await asyncio.sleep(0.1)
 
 
 async def test_files_are_reread_and_broken_ones_change_nothing(token_file: Path) -> None:

@@ -73,7 +73,7 @@ class Exporter:
         self._server = asyncio.run_coroutine_threadsafe(
             self._serve(started, security, changes), self._loop
         )
-        self.url = started.result(10)
+        self.url = started.result(60)
         return self
 
     async def _serve(
@@ -104,9 +104,9 @@ class Exporter:
         """Stop serving and end the thread."""
         if self._server is not None and self._stop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
-            self._server.result(10)
+            self._server.result(60)
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(10)
+            self._thread.join(60)
         self._loop.close()
 
     def state(self, collector: str) -> CollectorState:
