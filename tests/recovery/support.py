@@ -130,7 +130,7 @@ def reached(exporter: Exporter, name: str, *phases: str) -> dict[str, Any]:
         return record if record.get("phase") in phases else None
 
     try:
-        found = wait_for(there, f"{name} to be {phases}", timeout=20)
+        found = wait_for(there, f"{name} to be {phases}")
     except AssertionError as error:
         raise AssertionError(f"{error}; it is {newest(exporter, name)}") from None
     assert found is not None

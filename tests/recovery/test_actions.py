@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from aiohttp import web
 
 from collection_health.inventory_schema import Action, Duration, HttpAction
 from collection_health.recovery.actions import Actions, Finished, Subject
-from tests.support.process import wait_for
+from tests.support.process import free_port, wait_for
 
 SUBJECT = Subject("r1", "orders", "collector", "connection", 1_770_000_000.0, 1, 2)
 Run = Callable[..., Awaitable[Finished]]
@@ -33,7 +32,7 @@ class Upstream:
         if name == "redirect":
             raise web.HTTPFound("/fine")
         if name == "hangs":
-            await asyncio.sleep(20)
+            await asyncio.sleep(60)
         if name == "endless":
             response = web.StreamResponse()
             await response.prepare(request)
@@ -65,7 +64,7 @@ async def run(tmp_path: Path) -> AsyncIterator[Run]:
     actions = Actions()
 
     async def go(**fields: Any) -> Finished:
-        fields.setdefault("timeout", Duration(10))
+        fields.setdefault("timeout", Duration(60))
         return await actions.run(Action(**fields), tmp_path, SUBJECT)
 
     yield go
@@ -91,7 +90,7 @@ async def test_call_carries_what_it_is_about(run: Run, upstream: Upstream) -> No
     [
         ("503", "failed", "status 503"),
         ("redirect", "failed", "redirects are not followed"),
-        ("hangs", "timed_out", "no answer within 0.5 s"),
+        ("hangs", "timed_out", "no answer within 3 s"),
         ("endless", "succeeded", "xxx"),
         ("fine", "succeeded", "token=[redacted]"),
     ],
@@ -100,7 +99,7 @@ async def test_answers_are_bounded_and_judged_by_status(
     run: Run, upstream: Upstream, path: str, result: str, said: str
 ) -> None:
     """Only 2xx succeeds; redirects, delays and endless answers end within bounds."""
-    finished = await run(http=HttpAction(url=f"{upstream.url}/{path}"), timeout=Duration(0.5))
+    finished = await run(http=HttpAction(url=f"{upstream.url}/{path}"), timeout=Duration(3))
     assert finished.result == result
     assert said in finished.output
     assert len(finished.output) <= 1000
@@ -134,9 +133,9 @@ async def test_unusable_secret_is_a_clear_failure(
     assert said in finished.output
 
 
-async def test_refused_connection_is_a_failure(run: Run, unused_tcp_port: int) -> None:
+async def test_refused_connection_is_a_failure(run: Run) -> None:
     """An upstream that is away fails the attempt, not the engine."""
-    finished = await run(http=HttpAction(url=f"http://127.0.0.1:{unused_tcp_port}/"))
+    finished = await run(http=HttpAction(url=f"http://127.0.0.1:{free_port()}/"))
     assert finished.result == "failed"
 
 
@@ -191,22 +190,23 @@ async def test_timeout_ends_grandchildren_too(run: Run, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     script = f"trap '' TERM; (trap '' TERM; echo $$ >> {pids}; exec sleep 60) & sleep 60"
     command = ["sh", "-c", f'echo $$ >> {pids}; sh -c "{script}" & sleep 60']
-    finished = await run(command=command, timeout=Duration(0.5))
+    # Time enough for both shells to have begun before it is up, on a busy machine too.
+    finished = await run(command=command, timeout=Duration(3))
     assert finished.result == "timed_out"
-    assert "ended after 0.5 s" in finished.output
-    await asyncio.sleep(0.2)
+    assert "ended after 3 s" in finished.output
     recorded = [int(line) for line in pids.read_text().split()]
     assert len(recorded) >= 2
-    assert [pid for pid in recorded if alive(pid)] == []
+    await asyncio.to_thread(
+        wait_for, lambda: not [pid for pid in recorded if alive(pid)], "their end"
+    )
 
 
 async def test_command_may_leave_a_job_behind(run: Run, tmp_path: Path) -> None:
     """Starting a run in the background succeeds at once, and the run goes on."""
     pid = tmp_path / "pid"
-    began = time.monotonic()
-    finished = await run(command=["sh", "-c", f"sleep 20 & echo $! > {pid}; echo started"])
+    # Waiting for the sleep would end in the action's timeout.
+    finished = await run(command=["sh", "-c", f"sleep 600 & echo $! > {pid}; echo started"])
     assert finished == Finished("succeeded", "started")
-    assert time.monotonic() - began < 10
     child = int(pid.read_text())
     assert alive(child)
     os.kill(child, 9)

@@ -21,7 +21,7 @@ from tests.recovery.support import (
 from tests.support.process import wait_for
 from tests.support.services import Exporter, Stack
 
-LIMITS = "verify_within: 20s, limits: {per_hour: 9}"
+LIMITS = "verify_within: 5m, limits: {per_hour: 9}"
 STEP = "{action: note, attempts: 2}"
 INVENTORY = f"""
 actions:

@@ -27,7 +27,7 @@ from tests.recovery.support import (
 from tests.support.process import wait_for
 from tests.support.services import Exporter, Prometheus, Stack, http_json
 
-QUICK = "backoff: {initial: 0.2s, jitter: 0}, verify_within: 20s, limits: {per_hour: 5}"
+QUICK = "backoff: {initial: 0.2s, jitter: 0}, verify_within: 5m, limits: {per_hour: 5}"
 NOTE = "echo $COLLECTION_HEALTH_COLLECTOR$COLLECTION_HEALTH_DEPENDENCY >> LOG"
 INVENTORY = f"""
 actions:
@@ -288,7 +288,7 @@ def test_prediction_runs_its_safe_step_once(scene: Scene, exporter: Exporter) ->
     record = reached(exporter, "foreseen", "prevented")
     assert (record["cause"], record["result"]) == ("CollectorQuotaExhaustionPredicted", None)
     again = tell(exporter, alert("foreseen", **foreseen))["ignored"][0]["reason"]
-    assert "was acted on 0 minutes ago" in again
+    assert re.search(r"was acted on \d+ minutes ago", again)
     assert (
         "has no on_prediction"
         in (tell(exporter, alert("poller", **foreseen))["ignored"][0]["reason"])
