@@ -1,10 +1,13 @@
 """Every command in the documentation is run."""
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +23,15 @@ DOCUMENTS = documents(ROOT)
 PROGRAMS = ("prometheus", "promtool", "alertmanager", "amtool")
 # What the documents' services listen on, and the words that tell of a document that needs it.
 PORTS = {9036: ("9036", "collection-health serve"), 9090: ("9090",), 9093: ("9093",)}
+
+
+@pytest.fixture
+def turn() -> Iterator[None]:
+    """Documents use fixed ports: checkouts on one machine run theirs one after the other."""
+    name = f"collection-health-documents-{os.getuid()}.lock"
+    with (Path(tempfile.gettempdir()) / name).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture
@@ -92,8 +104,10 @@ def run_document(document: Path, directory: Path, logs: Path) -> None:
     [path for path in DOCUMENTS if any(block.mark != "not run" for block in blocks(path))],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
-@pytest.mark.timeout(600)
-def test_the_commands_of_a_document_work(document: Path, checkout: Path, tmp_path: Path) -> None:
+@pytest.mark.timeout(900)
+def test_the_commands_of_a_document_work(
+    document: Path, turn: None, checkout: Path, tmp_path: Path
+) -> None:
     """Each block ends well, and prints what the document shows, in a copy of the repository."""
     text = document.read_text()
     for port, words in PORTS.items():

@@ -1,13 +1,14 @@
 """Commands against a real exporter: what they print, do and return."""
 
 import json
-import subprocess
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from collection_health.cli import main
+from tests.support.process import Process, wait_for
 from tests.support.services import COMMAND, Exporter, Stack
 
 INVENTORY = """
@@ -140,12 +141,13 @@ def test_what_went_wrong_is_said(
     assert text in capsys.readouterr().err
 
 
-def test_watch_prints_again(exporter: Exporter, tmp_path: Path) -> None:
+def test_watch_prints_again(tmp_path: Path) -> None:
     """The table is printed anew until interrupted; into a file without terminal codes."""
-    watching = subprocess.run(
-        ["timeout", "-s", "INT", "2.5", *COMMAND, "status", "--watch", "0.5"],
-        capture_output=True, text=True, timeout=30, check=False,
-        env={"COLLECTION_HEALTH_URL": exporter.url, "PATH": "/usr/bin:/bin"},
-    )  # fmt: skip
-    assert watching.stdout.count("STATE") >= 2, watching
-    assert "\x1b" not in watching.stdout
+    log = tmp_path / "log"
+    with Process([*COMMAND, "status", "--watch", "0.5"], log) as watching:
+        wait_for(lambda: log.read_text().count("STATE") >= 2, "the second table")
+        watching.signal(signal.SIGINT)
+        wait_for(lambda: watching.returncode is not None, "its end")
+    assert watching.returncode == 1, "one fails, as without --watch"
+    assert "\x1b" not in log.read_text()
+    assert "Traceback" not in log.read_text()

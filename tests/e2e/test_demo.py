@@ -1,9 +1,12 @@
 """`make demo` as a newcomer runs it, only shorter."""
 
+import contextlib
 import os
 import signal
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from tests.support.process import wait_for
 
@@ -22,6 +25,7 @@ def processes_below(directory: Path) -> list[str]:
     return found
 
 
+@pytest.mark.timeout(600)
 def test_demo_tells_every_channel_and_leaves_no_process(root: Path, tmp_path: Path) -> None:
     """Each channel gets a message about the scripted outage; Ctrl-C ends everything."""
     directory = tmp_path / "demo"
@@ -29,7 +33,8 @@ def test_demo_tells_every_channel_and_leaves_no_process(root: Path, tmp_path: Pa
     with log.open("wb") as output:
         demo = subprocess.Popen(
             ["make", "demo", f"DEMO=--directory {directory}"],
-            cwd=root, stdout=output, stderr=output, start_new_session=True,
+            cwd=root, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True,
         )  # fmt: skip
 
     def told() -> bool:
@@ -37,12 +42,14 @@ def test_demo_tells_every_channel_and_leaves_no_process(root: Path, tmp_path: Pa
         text = log.read_text()
         return all(f"{channel:<8}firing" in text for channel in ("slack", "email", "webhook"))
 
-    try:
-        wait_for(told, "a message on every channel", timeout=170)
-        assert processes_below(directory)
-    finally:
-        os.killpg(demo.pid, signal.SIGINT)  # what Ctrl-C does to a terminal's process group
-        demo.wait(30)
-    # make itself ends at once; what it started says its last words a moment later
-    wait_for(lambda: "channel   firing  resolved" in log.read_text(), "the summary", timeout=20)
-    wait_for(lambda: not processes_below(directory), "the end of every process", timeout=10)
+    with demo:
+        try:
+            wait_for(told, "a message on every channel", timeout=300)
+            assert processes_below(directory)
+            os.killpg(demo.pid, signal.SIGINT)  # what Ctrl-C does to a terminal's process group
+            # make itself ends at once; what it started says its last words a moment later
+            wait_for(lambda: "channel   firing  resolved" in log.read_text(), "the summary")
+            wait_for(lambda: not processes_below(directory), "the end of every process")
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(demo.pid, signal.SIGKILL)  # what a failure left behind
