@@ -9,6 +9,7 @@ import math
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -217,11 +218,7 @@ class Story:
 
     def document(self) -> dict[str, Any]:
         """The story as a promtool unit test."""
-        groups = [
-            group["name"]
-            for rules in self._rules
-            for group in yaml.safe_load(rules.read_text())["groups"]
-        ]
+        groups = [group["name"] for file in self._rules for group in _groups(file)]
         last = max(
             [at for at, *_ in self._expected] + [float(q["eval_time"][:-1]) for q in self._queries]
         )
@@ -354,10 +351,16 @@ def _remembered(collector: Collector, config: inventory.CollectorConfig) -> Coll
     return state
 
 
+@cache  # reading the generated rules takes a second, and stories only look at them
+def _groups(file: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load(file.read_text())["groups"]
+    return found
+
+
 def _annotations(files: Iterable[Path]) -> dict[tuple[str, str], list[dict[str, Any]]]:
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for file in files:
-        for group in yaml.safe_load(file.read_text())["groups"]:
+        for group in _groups(file):
             for rule in group["rules"]:
                 if "alert" in rule:
                     found.setdefault((rule["alert"], rule["labels"]["severity"]), []).append(rule)
