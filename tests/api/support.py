@@ -24,7 +24,7 @@ def ask(exporter: Exporter, path: str, body: object = None, **headers: str) -> A
         given.setdefault("Content-Type", "application/json")
     request = urllib.request.Request(exporter.url + path, data, given)
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return _answer(answer.status, answer)
     except urllib.error.HTTPError as error:
         with error:

@@ -31,7 +31,7 @@ def post(exporter: Exporter, body: bytes, **headers: str) -> tuple[int, dict[str
         {name.replace("_", "-"): value for name, value in headers.items()},
     )
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
@@ -100,7 +100,7 @@ def test_open_metrics_is_negotiated(exporter: Exporter) -> None:
     """A scraper that asks for OpenMetrics gets it, others get the text format."""
     accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
     request = urllib.request.Request(f"{exporter.url}/metrics", headers=accept)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
         assert answer.read().endswith(b"# EOF\n")
     assert "# TYPE collection_runs_total counter" in exporter.metrics()
@@ -108,7 +108,7 @@ def test_open_metrics_is_negotiated(exporter: Exporter) -> None:
 
 def test_landing_page_links_to_what_exists(exporter: Exporter) -> None:
     """The root page helps a person who only has the address."""
-    with urllib.request.urlopen(f"{exporter.url}/", timeout=10) as answer:
+    with urllib.request.urlopen(f"{exporter.url}/", timeout=60) as answer:
         page = answer.read().decode()
     assert "/metrics" in page
 

@@ -19,7 +19,7 @@ def send(url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, Any]:
     """Status and JSON answer of a POST to the outcomes route."""
     request = urllib.request.Request(f"{url}/api/v1/outcomes", body, dict(headers))
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:

@@ -44,7 +44,7 @@ def put(
     """Status and text of a push by hand."""
     request = urllib.request.Request(url, body, {"Content-Type": content_type}, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:

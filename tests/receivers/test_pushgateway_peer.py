@@ -94,7 +94,7 @@ def test_the_binary_format_of_go_jobs(exporter: Exporter, gateway: str) -> None:
         assert put(f"{url}/metrics/job/go", body, "POST", PROTOBUF) == (200, "")
         for broken in (body[:-3], b"\xff" * 30, body[1:], b"\x02\x0f\x00"):
             assert put(f"{url}/metrics/job/go", broken, "POST", PROTOBUF)[0] == 400
-    with urllib.request.urlopen(f"{gateway}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"{gateway}/metrics", timeout=60) as answer:
         exposed = answer.read().decode()
     assert 'export_duration_seconds_sum{instance="",job="go"} 12.5' in exposed
     (outcome,) = exporter.recorded

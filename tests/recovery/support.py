@@ -80,7 +80,7 @@ def send(
         headers["Authorization"] = f"Bearer {token}"
     request = urllib.request.Request(f"{exporter.url}/api/v1/{path}", data, headers)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:

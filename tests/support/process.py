@@ -132,7 +132,7 @@ class Process:
         """End the whole group at once, as a crash or the kernel would."""
         self._end(signal.SIGKILL, grace=10)
 
-    def stop(self, grace: float = 10) -> None:
+    def stop(self, grace: float = 30) -> None:
         """Ask the whole group to end, insist after `grace` seconds. Safe to call twice."""
         self._end(signal.SIGTERM, grace)
 

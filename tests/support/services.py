@@ -24,14 +24,14 @@ def http_json(url: str, body: object = None, method: str | None = None) -> Any:
     request = urllib.request.Request(
         url, data, {"Content-Type": "application/json"} if data else {}, method=method
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         text = answer.read()
     return json.loads(text) if text else None
 
 
 def http_text(url: str) -> str:
     """The text a GET answers."""
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return str(answer.read().decode())
 
 
