@@ -255,7 +255,7 @@
       alert_relevance_ratio: 0.95,
       recovery_success_ratio: 0.9,
       coverage_ratio: 1,
-      uptime_ratio: 0.99,
+      uptime_ratio: 0.995,
       quality_ratio: 0.95,
       interventions_saved_ratio: 0.8,
       reliability_ratio: 0.999,
