@@ -115,7 +115,7 @@ def apply_outcome(
             state.version_changed = at
         state.version = event.version
     if event.outcome == "started":
-        _start(state, event, at)
+        _start(state, event, config, at)
     elif event.reason == "missed":
         _missed(state, event, at)
     else:
@@ -157,12 +157,13 @@ def _end(
         _trim(state)
 
 
-def _start(state: CollectorState, event: Outcome, at: float) -> None:
+def _start(state: CollectorState, event: Outcome, config: CollectorConfig, at: float) -> None:
     running = state.running
     running[event.run_id or ""] = at
     if len(running) > MAX_RUNNING:
         del running[min(running, key=running.__getitem__)]
-    state.last_started = max(state.last_started, at)
+    if event.scheduled_for is None or not _is_old(state, _seconds(event.scheduled_for), at, config):
+        state.last_started = max(state.last_started, at)  # a back-fill meets no slot of today
 
 
 def _close(state: CollectorState, event: Outcome) -> bool:
@@ -190,14 +191,17 @@ def _close(state: CollectorState, event: Outcome) -> bool:
 
 
 def _is_backfill(state: CollectorState, event: Outcome, at: float, config: CollectorConfig) -> bool:
-    """Whether the run filled an old slot: such data is not news.
-
-    Older than a slot already seen, or more than two intervals behind its own end.
-    """
+    """Whether the run filled an old slot: such data is not news."""
     slot = _seconds(event.scheduled_for)
+    old = _is_old(state, slot, at, config)
+    state.newest_slot = max(state.newest_slot, slot)
+    return old
+
+
+def _is_old(state: CollectorState, slot: float, at: float, config: CollectorConfig) -> bool:
+    """Whether a slot is older than one already seen, or more than two intervals before ``at``."""
     if slot < state.newest_slot:
         return True
-    state.newest_slot = slot
     interval = config.interval
     return interval is not None and at - slot > 2 * interval + (config.grace or 0.0)
 
@@ -273,7 +277,8 @@ def _good(
         if slo.quality is not None:
             _judge(state, QUALITY, quality >= slo.quality)
     if event.data_time is not None:
-        state.newest_data = max(state.newest_data, event.data_time.timestamp())
+        newest = min(event.data_time.timestamp(), at)  # no record is newer than its run
+        state.newest_data = max(state.newest_data, newest)
     if current:
         _show(state, at, duration, collected, quality)
 

@@ -27,7 +27,7 @@ def timing(state: CollectorState, config: CollectorConfig) -> Timing:
     and the usual duration, because many collectors report only their end.
     """
     schedule = config.schedule
-    anchor = max(state.last_run, state.last_started, *state.running.values(), 0.0)
+    anchor = max(state.last_run, state.last_started)
     if schedule is not None:
         interval, confidence = schedule.interval, 1.0
         anchor = max(anchor or state.registered_at or state.first_seen, state.resumed_at)

@@ -13,6 +13,7 @@ from collection_health.events import Control, Event, Outcome, Quality, Records, 
 from collection_health.inventory import CollectorConfig, parse
 from collection_health.metrics import samples
 from collection_health.state import CollectorState
+from collection_health.timers import due
 
 T0 = 1_770_000_000.0
 INVENTORY = """
@@ -241,3 +242,25 @@ def test_counts_stay_consistent(history: list[Outcome]) -> None:
         found["collection_run_duration_seconds_bucket{le=+Inf}"]
         == (found["collection_run_duration_seconds_count"])
     )
+
+
+def test_a_back_fill_under_way_hides_no_missed_run() -> None:
+    """Neither its start nor its end counts as the run that is due; an ordinary start does."""
+    old = datetime.fromtimestamp(T0 - 86400, UTC)
+    last = event(0, "success")
+    back_fill = event(8, "started", run_id="old", scheduled_for=old)
+    state = folded(last, back_fill)
+    assert state.running == {"old": T0 + 8 * 60}
+    assert [found.event_id for found in due(state, config(), T0 + 20 * 60)] == [  # type: ignore[union-attr]
+        f"missed/{T0 + 600:.0f}"
+    ]
+    ordinary = event(
+        8, "started", run_id="new", scheduled_for=datetime.fromtimestamp(T0 + 600, UTC)
+    )
+    assert not due(folded(last, ordinary), config(), T0 + 20 * 60)
+
+
+def test_a_record_is_no_newer_than_its_run() -> None:
+    """One wrong clock upstream must not make the data look fresh for years."""
+    wrong = folded(event(0, "success", data_time=datetime(2099, 1, 1, tzinfo=UTC)))
+    assert wrong.newest_data == T0
