@@ -18,6 +18,8 @@ from collection_health import reasons
 MAX_NAME = 150
 MAX_TEXT = 1_000  # characters of an error message that are kept
 MAX_FUTURE_SECONDS = 300.0  # a clock ahead by more than this is refused
+# Years 1 to 9999 in UTC: a time zone may put a moment beyond them, where nothing can record it.
+_FIRST_MOMENT, _END_OF_TIME = -62_135_596_800.0, 253_402_300_800.0
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,149}$"
 _NAME = re.compile(NAME_PATTERN)
@@ -232,7 +234,7 @@ Event = Outcome | ProbeResult | Control | Registered | Forgotten | BreakGlass | 
 
 def valid_name(name: str) -> bool:
     """Whether ``name`` may be a collector's name (`NAME_PATTERN`)."""
-    return _NAME.match(name) is not None
+    return _NAME.fullmatch(name) is not None  # `match` would let a line end follow
 
 
 def clean_name(name: str) -> str:
@@ -280,14 +282,9 @@ def prepare(outcome: Outcome, now: float, retention: float) -> str | None:
     """
     if outcome.at is not None:
         return "at: unknown field; the event time is occurred_at, finished_at or started_at"
-    instant = outcome.occurred_at or outcome.finished_at or outcome.started_at
-    if instant is None:
-        outcome.at = now
-    else:
-        at = outcome.at = instant.timestamp()
-        problem = _time_problem(outcome, at, now, retention)
-        if problem is not None:
-            return problem
+    problem = _date(outcome, now, retention) or _data_time_problem(outcome)
+    if problem is not None:
+        return problem
     if outcome.duration_seconds is None and outcome.finished_at and outcome.started_at:
         seconds = (outcome.finished_at - outcome.started_at).total_seconds()
         if seconds < 0:
@@ -295,13 +292,13 @@ def prepare(outcome: Outcome, now: float, retention: float) -> str | None:
         outcome.duration_seconds = seconds
     if outcome.error is not None:
         _tidy_error(outcome.error)
-    if outcome.outcome in ("failure", "aborted"):
-        if outcome.reason is None:
+    if outcome.reason is None:
+        if outcome.outcome in ("failure", "aborted"):
             outcome.reason = derive_reason(outcome)
-        elif outcome.reason in reasons.EXPORTER_REASONS and outcome.source != "exporter":
-            return f"reason: {outcome.reason!r} is written by the exporter alone; allowed: " + (
-                ", ".join(reasons.REASONS)
-            )
+    elif outcome.reason in reasons.EXPORTER_REASONS and outcome.source != "exporter":
+        return f"reason: {outcome.reason!r} is written by the exporter alone; allowed: " + (
+            ", ".join(reasons.REASONS)
+        )
     return None
 
 
@@ -317,22 +314,62 @@ def derive_reason(outcome: Outcome) -> Reason:
     return found or "unknown"  # type: ignore[return-value]  # the table holds only reasons
 
 
-def _time_problem(outcome: Outcome, at: float, now: float, retention: float) -> str | None:
-    field = (
-        "occurred_at" if outcome.occurred_at else "finished_at" if outcome.finished_at
-        else "started_at"
-    )  # fmt: skip
-    if at > now + MAX_FUTURE_SECONDS:
-        return (
-            f"{field}: {at - now:.0f} s in the future; allowed: at most "
-            f"{MAX_FUTURE_SECONDS:.0f} s ahead of the exporter's clock"
-        )
-    if at < now - retention:
-        return (
-            f"{field}: {(now - at) / 86400:.1f} days old; allowed: at most the retention of "
-            f"{retention / 86400:g} days"
-        )
+def _date(outcome: Outcome, now: float, retention: float) -> str | None:
+    """Set the event time, and return what is wrong with when the run was due, began or ended.
+
+    One slot far ahead would make every later run a back-fill.
+    """
+    instant = outcome.occurred_at or outcome.finished_at or outcome.started_at
+    if instant is None:
+        outcome.at = now
+    else:
+        at = outcome.at = instant.timestamp()
+        if at > now + MAX_FUTURE_SECONDS:
+            return _too_far_ahead(_name_of(outcome, instant), at - now)
+        if at < now - retention:
+            return (
+                f"{_name_of(outcome, instant)}: {(now - at) / 86400:.1f} days old; allowed: at "
+                f"most the retention of {retention / 86400:g} days"
+            )
+    for other in (outcome.finished_at, outcome.started_at, outcome.scheduled_for):
+        if other is None or other is instant:
+            continue
+        at = other.timestamp()
+        if at > now + MAX_FUTURE_SECONDS:
+            return _too_far_ahead(_name_of(outcome, other), at - now)
+        if at < _FIRST_MOMENT:
+            return _out_of_range(_name_of(outcome, other))
     return None
+
+
+def _name_of(outcome: Outcome, instant: datetime) -> str:
+    fields = ("occurred_at", "finished_at", "started_at", "scheduled_for")
+    return next(field for field in fields if getattr(outcome, field) is instant)
+
+
+def _data_time_problem(outcome: Outcome) -> str | None:
+    """What is wrong with the times of what was collected: any will do that can be recorded."""
+    if not (outcome.data_time or outcome.quota or outcome.credential_expires_at):
+        return None
+    for field, instant in (
+        ("data_time", outcome.data_time),
+        ("credential_expires_at", outcome.credential_expires_at),
+        ("quota.resets_at", outcome.quota.resets_at if outcome.quota else None),
+    ):
+        if instant is not None and not _FIRST_MOMENT <= instant.timestamp() < _END_OF_TIME:
+            return _out_of_range(field)
+    return None
+
+
+def _too_far_ahead(field: str, seconds: float) -> str:
+    return (
+        f"{field}: {seconds:.0f} s in the future; allowed: at most "
+        f"{MAX_FUTURE_SECONDS:.0f} s ahead of the exporter's clock"
+    )
+
+
+def _out_of_range(field: str) -> str:
+    return f"{field}: out of range; allowed: years 1 to 9999 in UTC"
 
 
 def _tidy_error(error: Error) -> None:

@@ -300,7 +300,7 @@ class Ledger:
         if group.events:
             try:
                 position = self._insert(connection, group.events)
-            except sqlite3.Error as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, the writer must outlive it
                 self._failed(connection, error)
                 problem = StorageUnavailable(f"the ledger cannot be written: {error}")
             else:
@@ -340,7 +340,7 @@ class Ledger:
             else:
                 waiter.set_exception(problem)
 
-    def _failed(self, connection: sqlite3.Connection, error: sqlite3.Error) -> None:
+    def _failed(self, connection: sqlite3.Connection, error: Exception) -> None:
         if connection.in_transaction:
             try:
                 connection.execute("ROLLBACK")
@@ -358,7 +358,7 @@ class Ledger:
             connection.execute("BEGIN IMMEDIATE")
             job(connection)
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, the writer must outlive it
             self._failed(connection, error)
         else:
             if done is not None and self._loop is not None:

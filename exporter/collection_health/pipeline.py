@@ -28,7 +28,7 @@ from collection_health.fleet import FleetMetrics
 from collection_health.inventory import CollectorConfig, Inventory
 from collection_health.ledger import Ledger, Overloaded, StorageUnavailable
 from collection_health.repeats import Repeats, key_of
-from collection_health.state import CollectorState, FleetState
+from collection_health.state import CollectorState, FleetState, encode_state
 from collection_health.timers import Timers
 from collection_health.timing import timing
 from collection_health.upkeep import Upkeep
@@ -346,7 +346,6 @@ class Pipeline:
         # What an earlier snapshot did not confirm goes along: its position must not be passed by.
         names = self._saving = self._saving | self._unsaved
         self._unsaved, self.unsaved_events = set(), 0
-        encoder = msgspec.msgpack.Encoder()
         rows: list[tuple[str, int, bytes]] = []
         gone: list[str] = []
         for name in names:
@@ -354,7 +353,7 @@ class Pipeline:
             if state is None:
                 gone.append(name)
             else:
-                rows.append((name, state.position, encoder.encode(state)))
+                rows.append((name, state.position, encode_state(state)))
 
         def saved() -> None:
             if self._saving is names:

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import msgspec
 from msgspec import Struct, field
 
 SLIS = ("availability", "latency", "freshness", "quality", "volume")
@@ -165,3 +166,20 @@ class FleetState(Struct):
     dependency_probes: dict[str, dict[str, ProbeState]] = field(default_factory=dict)
     break_glass: dict[str, ControlState] = field(default_factory=dict)  # by mode
     recoveries: dict[str, RecoveryState] = field(default_factory=dict)  # by dependency
+
+
+_MAX_TOTAL = 2**64 - 1  # the largest integer of the stored form
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def encode_state(state: CollectorState | FleetState) -> bytes:
+    """A state as a snapshot stores it; totals of what collectors claim end where 64 bits do."""
+    try:
+        return _encode(state)
+    except OverflowError:
+        if not isinstance(state, CollectorState):
+            raise
+        state.records = [min(total, _MAX_TOTAL) for total in state.records]
+        state.bytes = min(state.bytes, _MAX_TOTAL)
+        state.retries = min(state.retries, _MAX_TOTAL)
+        return _encode(state)

@@ -212,7 +212,7 @@ anything = st.one_of(
 @given(
     name=st.text(max_size=200),
     values=st.lists(anything, min_size=12, max_size=12),
-    text=st.text(max_size=2000),
+    text=st.text(st.characters(exclude_categories=()), max_size=2000),  # half pairs too
 )
 def test_whatever_a_collector_passes_the_exporter_accepts(
     name: str, values: list[Any], text: str

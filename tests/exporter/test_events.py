@@ -45,6 +45,8 @@ def problem_of(**fields: Any) -> str | None:
         ({"outcome": "succeeded"}, "outcome: invalid enum value 'succeeded'; allowed: started, "),
         ({"outcome": "failure", "reason": "boom"}, "reason: invalid enum value 'boom'; allowed: "),
         ({"outcome": "failure", "reason": "missed"}, "reason: 'missed' is written by the exporter"),
+        ({"reason": "missed"}, "reason: 'missed' is written by the exporter"),
+        ({"outcome": "partial", "reason": "overrun"}, "reason: 'overrun' is written by the "),
         ({"stage": "sleep"}, "stage: invalid enum value 'sleep'; allowed: connect, auth, "),
         ({"duration_seconds": -1}, "duration_seconds: expected `float` >= 0"),
         ({"duration_seconds": "3"}, "duration_seconds: expected `float | null`, got `str`"),
@@ -61,6 +63,19 @@ def problem_of(**fields: Any) -> str | None:
             {"started_at": "2026-03-01T12:00:00Z", "finished_at": "2026-03-01T11:00:00Z"},
             "finished_at: before started_at",
         ),
+        (
+            {"occurred_at": "2026-03-01T12:00:00Z", "finished_at": "2026-03-01T12:05:01Z"},
+            "finished_at: 301 s in the future; allowed: ",
+        ),
+        ({"started_at": "2026-03-01T12:05:01Z"}, "started_at: 301 s in the future; allowed: "),
+        ({"scheduled_for": "2099-03-01T12:00:00Z"}, "scheduled_for: 2303683200 s in the future"),
+        ({"scheduled_for": "0001-01-01T00:00:00+14:00"}, "scheduled_for: out of range; allowed"),
+        ({"data_time": "0001-01-01T00:00:00+14:00"}, "data_time: out of range; allowed: "),
+        ({"quota": {"resets_at": "9999-12-31T23:59:59-14:00"}}, "quota.resets_at: out of range"),
+        (
+            {"credential_expires_at": "9999-12-31T23:59:59-14:00"},
+            "credential_expires_at: out of range; allowed: ",
+        ),
         ({"http_status": 42}, "http_status: expected `int` >= 100"),
         ({"event_id": ""}, "event_id: expected `str` of length >= 1"),
         ({"attempt": 2**70}, "attempt: "),
@@ -73,6 +88,25 @@ def test_refusal_names_field_problem_and_what_is_allowed(
     problem = problem_of(**fields)
     assert problem is not None
     assert problem.lower().startswith(expected.lower()), problem
+
+
+@given(
+    field=st.sampled_from(
+        ["occurred_at", "started_at", "finished_at", "scheduled_for", "data_time",
+         "credential_expires_at", "resets_at"]
+    ),
+    clock=st.datetimes(),
+    hours=st.integers(-23, 23),
+)  # fmt: skip
+def test_every_time_that_is_accepted_can_be_recorded(
+    field: str, clock: datetime, hours: int
+) -> None:
+    """A moment that its time zone puts beyond the calendar in UTC is refused, not recorded."""
+    text = f"{clock:%Y-%m-%dT%H:%M:%S}".rjust(19, "0") + f"{hours:+03}:00"
+    time = {"quota": {field: text}} if field == "resets_at" else {field: text}
+    (item,) = decode_json(json.dumps({"collector": "a", "outcome": "success", **time}).encode())
+    if isinstance(item, Outcome) and prepare(item, NOW, 400 * DAY) is None:
+        assert decode_events(encode_events([item])) == [item]
 
 
 def test_missing_field_is_named() -> None:
@@ -220,6 +254,7 @@ def test_any_foreign_name_becomes_a_valid_one(name: str) -> None:
     """Whatever another system calls its job, the cleaned name is allowed."""
     cleaned = clean_name(name)
     assert valid_name(cleaned)
+    assert not valid_name(cleaned + "\n")
     assert len(cleaned) <= MAX_NAME
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from collection_health.events import Forgotten, Outcome
+from collection_health.events import Forgotten, Outcome, Records
 from collection_health.inventory import parse
 from collection_health.pipeline import Pipeline, StorageUnavailable
 
@@ -76,6 +76,35 @@ async def test_refused_event_may_be_repeated(tmp_path: Path) -> None:
     assert await pipeline.submit([success("a", refused), success("a", refused)]) == [None, None]
     assert pipeline.collectors["a"].runs == before + 1
     await pipeline.stop()
+
+
+async def test_event_that_cannot_be_stored_does_not_end_the_writer(tmp_path: Path) -> None:
+    """Whatever slips through validation costs its own group, never those that follow."""
+    pipeline = Pipeline(tmp_path)
+    await pipeline.start()
+    with pytest.raises(StorageUnavailable):
+        await pipeline.submit([success("a", "half a pair: \ud800")])
+    assert await pipeline.submit([success("a", "whole")]) == [None]
+    assert pipeline.ledger.writable
+    await pipeline.stop()
+
+
+async def test_totals_beyond_64_bits_end_no_snapshot(tmp_path: Path) -> None:
+    """Three runs that claim the most that is allowed are saved, and so is everybody else."""
+    pipeline = Pipeline(tmp_path)
+    await pipeline.start()
+    most = 2**63 - 1
+    claims = [
+        Outcome("a", "success", records=Records(collected=most), bytes=most) for _ in range(3)
+    ]
+    await pipeline.submit([*claims, success("b")])
+    await pipeline.stop()
+    restarted = Pipeline(tmp_path)
+    await restarted.start()
+    state = restarted.collectors["a"]
+    assert (state.runs, state.records[1], state.bytes) == (3, 2**64 - 1, 2**64 - 1)
+    assert restarted.collectors["b"].runs == 1
+    await restarted.stop()
 
 
 async def test_forgotten_collector_leaves_and_stays_away(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from cloudevents.core.bindings import http
 from cloudevents.core.v1.event import CloudEvent
 
 from tests.receivers.conftest import Exporter
+
+_BODY = b'{"collector":"orders","outcome":"success"}'
 
 
 def send(url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, Any]:
@@ -111,3 +115,22 @@ def test_the_format_can_be_switched_off(exporter: Exporter) -> None:
     exporter.start(disable=["cloudevents"])
     message = http.to_structured_event(cloudevent({"collector": "orders", "outcome": "success"}))
     assert send(exporter.url, message.headers, message.body)[0] == 400
+
+
+def test_an_identity_that_is_not_unicode_is_refused(exporter: Exporter) -> None:
+    """Raw bytes in a header are no id; what comes after is recorded as ever."""
+    exporter.start()
+    headers = {"ce-specversion": "1.0", "ce-source": "/x", "ce-type": "success"}
+    address = exporter.url.removeprefix("http://")
+    with closing(HTTPConnection(address, timeout=60)) as connection:
+        connection.putrequest("POST", "/api/v1/outcomes")
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        connection.putheader("ce-id", b"\xff")
+        connection.putheader("Content-Length", str(len(_BODY)))
+        connection.endheaders(_BODY)
+        answer = connection.getresponse()
+        assert answer.status == 400
+        assert "ce-id: not UTF-8" in json.load(answer)["detail"]
+    assert send(exporter.url, headers | {"ce-id": "caf%C3%A9"}, _BODY)[0] == 200
+    assert exporter.recorded[-1].event_id == "/x#café"

@@ -225,7 +225,10 @@ def encode(event: Event) -> bytes:
     for key in _TIMES:
         if isinstance(event.get(key), float):
             event[key] = _values.instant(event[key])
-    return json.dumps(event, separators=(",", ":"), allow_nan=False, default=str).encode()
+    text = json.dumps(
+        event, separators=(",", ":"), allow_nan=False, default=str, ensure_ascii=False
+    )
+    return text.encode(errors="replace")  # the exporter refuses what is not Unicode: half a pair
 
 
 _senders: weakref.WeakSet[Sender] = weakref.WeakSet()

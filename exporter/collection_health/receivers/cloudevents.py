@@ -57,7 +57,7 @@ def decode(headers: Mapping[str, str], body: bytes) -> Decoded:
         raise ValueError(f"content-type: {media_type}; allowed: {_STRUCTURED}, {_BATCH}")
     else:
         attributes = {
-            name[3:].lower(): unquote(value)
+            name[3:].lower(): _text(name, value)
             for name, value in headers.items()
             if name.lower().startswith("ce-")
         }
@@ -124,6 +124,14 @@ def _outcome(event: dict[str, Any], item: Any, identity: str) -> Outcome | str:
         return explain(error)
     outcome.source = PROTOCOL
     return outcome
+
+
+def _text(name: str, value: str) -> str:
+    """A header's value; bytes that are no UTF-8 stand in it as lone surrogates."""
+    try:
+        return unquote(value.encode().decode())
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name}: not UTF-8; allowed: percent-encoded UTF-8") from error
 
 
 def _media_type(headers: Mapping[str, str]) -> str:
