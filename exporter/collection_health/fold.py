@@ -23,6 +23,7 @@ from collection_health.events import (
 )
 from collection_health.fold_recovery import apply_recovery, note_bad_run
 from collection_health.inventory import CollectorConfig
+from collection_health.schedule import infer
 from collection_health.state import (
     BAD,
     DURATION_BUCKETS,
@@ -199,10 +200,13 @@ def _is_backfill(state: CollectorState, event: Outcome, at: float, config: Colle
 
 
 def _is_old(state: CollectorState, slot: float, at: float, config: CollectorConfig) -> bool:
-    """Whether a slot is older than one already seen, or more than two intervals before ``at``."""
+    """Whether a slot is older than one already seen, or more than two intervals before ``at``.
+
+    The interval is what the collector's last runs say where nobody declared one.
+    """
     if slot < state.newest_slot:
         return True
-    interval = config.interval
+    interval = config.interval or (infer(state.run_times[-20:]) or (None,))[0]
     return interval is not None and at - slot > 2 * interval + (config.grace or 0.0)
 
 

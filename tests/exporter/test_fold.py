@@ -1,7 +1,7 @@
 """The fold: events become counters and gauges, the same way every time."""
 
 import copy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -145,6 +145,23 @@ def test_back_fill_counts_and_never_refreshes() -> None:
     assert found["collection_runs_total"] == 2
     assert "collection_last_success_timestamp_seconds" not in found
     assert found["collection_consecutive_failures"] == 1
+
+
+def test_back_fill_of_an_undeclared_collector_is_known_by_its_usual_interval() -> None:
+    """Nobody declared a schedule; runs far behind their slot are still no news."""
+    usual = [event(5 * n, "success", duration_seconds=10.0) for n in range(8)]
+    old = datetime.fromtimestamp(T0 - 86400, UTC)
+    reload = [
+        event(41 + n, "success", duration_seconds=90.0, scheduled_for=old + timedelta(minutes=n))
+        for n in range(4)
+    ]
+    state = CollectorState("orders")
+    for position, item in enumerate([*usual, *reload]):
+        fold.apply(state, item, parse("").collector("orders"), position)
+    found = values(state)
+    assert found["collection_runs_total"] == 12
+    assert found["collection_window_duration_seconds{window=3}"] == 10
+    assert found["collection_last_run_timestamp_seconds"] == T0 + 35 * 60
 
 
 def test_late_report_of_an_older_run_does_not_move_gauges_back() -> None:
