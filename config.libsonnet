@@ -53,8 +53,8 @@
     // How the dial is divided between the verdicts. Give a verdict you care about a larger share
     // and it becomes faster; the sum should stay 1.
     falseAlertShares: {
-      failing: 0.5,
-      intermittent: 0.1,
+      failing: 0.4,
+      intermittent: 0.2,
       latency: 0.1,
       volume: 0.1,
       quality: 0.1,
@@ -76,7 +76,10 @@
       // A half of the history with more than `factor` times the flakes of the other, and `more` on
       // top, held an incident: the calmer half alone says what is usual. Lower both where incidents
       // are frequent and small.
-      unusualHalf: { factor: 3, more: 3 },
+      unusualHalf: { factor: 3, more: 5 },
+      // What is known of collectors in general counts as much as this many runs of its own. More makes
+      // young and slow collectors quicker to judge, and trusts them to be as steady as others.
+      priorRuns: 100,
       // Runs a collector must have behind it before one run may be enough.
       minRunsForSingle: 10,
       // Failed runs in a row that count while nothing is known of a collector (its first minutes).
@@ -196,6 +199,8 @@
       minSpan: '10m',
       // Evidence in nats that one collector can contribute at most.
       evidenceCap: 9,
+      // and by a single failed run: one flake beside one long failure is no common cause.
+      singleEvidenceCap: 6,
       // and where its reason is usually its own (failing.nonHealingReasons). Raise it where shared
       // credentials expire.
       ownEvidenceCap: 3,

@@ -27,6 +27,11 @@ function(config, lib, alerts) {
     unless max without (dependency) (max_over_time(collector:explained_by:info[%(window)s]))
   ||| % { window: config.slo.quietAfter },
 
+  // The same of windows counted in runs, with two more for the delay of the verdict.
+  local unlessToldRuns = unlessTold + |||
+    unless time() - max_over_time(collector:told:timestamp_seconds[%s]) < 12 * collector:interval:assumed_seconds
+  ||| % config.historyWindow,
+
   // What alternates below a failing dependency is the dependency's news.
   local unlessExplained = '\nunless max without (dependency) (collector:root_dependency:info)\n',
 
@@ -54,7 +59,7 @@ function(config, lib, alerts) {
         cause: 'An overloaded or rate-limiting upstream, a race, or one bad worker among several.',
         impact: 'Data arrives late and with gaps.',
         action: 'Compare the failed runs: reason, stage, host and time of day.',
-      }, { keep_firing_for: '1h' }, unless=unlessTold + unlessExplained),
+      }, { keep_firing_for: '2h' }, unless=unlessToldRuns + unlessExplained),
       problem('CollectorNotRunning', 'critical', 'not_running', 'freshness', {
         summary: 'A collector did not run when it was due.',
         description: 'Collector {{ $labels.collector }} is {{ $value | humanizeDuration }} past the deadline of its next run.',

@@ -43,6 +43,39 @@ function(config, lib) {
       past: lib.fact(metric, extra, drop, offset=config.historyWindow),
     },
 
+  local indented(expr) = std.strReplace(std.rstripChars(expr, '\n'), '\n', '\n  '),
+  // The runs that the usual rate rests on: its own, and as many as what is known of collectors in
+  // general is worth.
+  local basis = '(sum without (half) (collector:runs:half) + %d)' % f.priorRuns,
+  // One rate for the window and for what is usual, where the window is the worse of the two.
+  local pooled(ratio, count, usual) = |||
+    (
+      %(ratio)s * %(count)s + ignoring (window) group_left () (%(usual)s * %(basis)s)
+    )
+    /
+    (
+      %(count)s + ignoring (window) group_left () %(basis)s
+    )
+    and
+    %(ratio)s > ignoring (window) group_left () %(usual)s
+  ||| % { ratio: ratio, count: count, usual: usual, basis: basis },
+  local kl(ratio, pool) = '%(r)s * ln(%(r)s / %(p)s) + (1 - %(r)s) * ln((1 - %(r)s) / (1 - %(p)s))' % { r: 'clamp(%s, 0.0001, 0.9999)' % ratio, p: pool },
+  // Likelihood ratio of two rates to one, in nats (half of Wilks' G): m KL(window || pooled) +
+  // n KL(usual || pooled).
+  local surprise(ratio, count, usual, pool) = |||
+    %(count)s * (%(window)s)
+    +
+    (
+      (%(past)s)
+      * ignoring (window) group_left () %(basis)s
+    )
+  ||| % {
+    count: count,
+    window: kl(ratio, pool),
+    past: std.strReplace(kl('USUAL', pool), 'clamp(USUAL, 0.0001, 0.9999)', '(0 * %s + ignoring (window) group_left () %s)' % [pool, usual]),
+    basis: basis,
+  },
+
   groups: [
     lib.group('failure-history', config.baselineInterval, [
       lib.record('collector:runs:history', lib.increase('collection_runs_total', config.historyWindow)),
@@ -145,38 +178,34 @@ function(config, lib) {
       lib.record('collector:evidence:limit_nats', 'clamp_min(ln(%g / collector:interval:assumed_seconds), 1)' % (week / config.falseAlertsPerCollectorWeek)),
     ]),
     lib.group('surprise', config.fastInterval, [
-      // How surprising that many failures among the last runs are, in nats: n KL(ratio || flake ratio)
-      // bounds -ln P from below (Chernoff). Bursts carry less evidence than their runs: n is
-      // the effective number of independent runs, n (1-rho)/(1+rho) with rho = persist - ratio.
+      // How surprising that many failures among the last runs are, in nats: what is usual is known
+      // no better than the runs behind it allow, so the two rates are held against one for both.
+      // Bursts carry less evidence than their runs: the effective number of independent runs is
+      // n (1-rho)/(1+rho) with rho = persist - ratio.
+      lib.record('collector:failures:pooled_ratio', pooled('collector:failures:ratio', 'collector:runs:count', 'collector:flake:ratio')),
       lib.record('collector:failures:surprise_nats', |||
         (
-          clamp(collector:failures:ratio, 0.0001, 0.9999) * ln(clamp(collector:failures:ratio, 0.0001, 0.9999) / ignoring (window) group_left () %(p)s)
-          + clamp(1 - collector:failures:ratio, 0.0001, 0.9999) * ln(clamp(1 - collector:failures:ratio, 0.0001, 0.9999) / ignoring (window) group_left () (1 - %(p)s))
+          %(surprise)s
         )
-        * collector:runs:count
         * ignoring (window) group_left ()
         ((1 - clamp_min(%(q)s - %(p)s, 0)) / (1 + clamp_min(%(q)s - %(p)s, 0)))
-        and
-        collector:failures:ratio > ignoring (window) group_left () %(p)s
-      ||| % { p: 'collector:flake:ratio', q: 'collector:flake:persist_ratio' }, { model: 'runs' }),
+      ||| % {
+        surprise: indented(surprise('collector:failures:ratio', 'collector:runs:count', 'collector:flake:ratio', 'collector:failures:pooled_ratio')),
+        p: 'collector:flake:ratio',
+        q: 'collector:flake:persist_ratio',
+      }, { model: 'runs' }),
       // The same of streaks: how surprising that many begin among the good runs before them. One
       // outage is one streak, so bursts need no discount.
+      lib.record('collector:good_runs:count', 'collector:runs:count - collector:failures:count + 0.5'),
       lib.record('collector:streaks:ratio', |||
         clamp(
           0.5 * (collector:transitions:count + ignoring (window) group_left () (collector:consecutive_failures:count >= bool 1))
-          / (collector:runs:count - collector:failures:count + 0.5),
+          / collector:good_runs:count,
           0.0001, 0.9999
         )
       |||),
-      lib.record('collector:failures:surprise_nats', |||
-        (
-          collector:streaks:ratio * ln(collector:streaks:ratio / ignoring (window) group_left () %(b)s)
-          + (1 - collector:streaks:ratio) * ln((1 - collector:streaks:ratio) / ignoring (window) group_left () (1 - %(b)s))
-        )
-        * (collector:runs:count - collector:failures:count + 0.5)
-        and
-        collector:streaks:ratio > ignoring (window) group_left () %(b)s
-      ||| % { b: 'collector:flake:start_ratio' }, { model: 'streaks' }),
+      lib.record('collector:streaks:pooled_ratio', pooled('collector:streaks:ratio', 'collector:good_runs:count', 'collector:flake:start_ratio')),
+      lib.record('collector:failures:surprise_nats', surprise('collector:streaks:ratio', 'collector:good_runs:count', 'collector:flake:start_ratio', 'collector:streaks:pooled_ratio'), { model: 'streaks' }),
     ]),
   ],
 }

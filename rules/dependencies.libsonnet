@@ -9,7 +9,7 @@ function(config, lib) {
       // reason that is usually the collector's own says less.
       lib.record('collector:failure:evidence_nats', |||
         (
-          clamp_max(%(nats)s, %(cap)g)
+          clamp_max((%(nats)s) < %(single)g * collector:consecutive_failures:count or %(single)g * collector:consecutive_failures:count, %(cap)g)
           unless ignoring (reason, stage) collector:last_failure:info{reason=~"%(own)s"}
           or
           clamp_max(%(nats)s, %(ownCap)g)
@@ -19,6 +19,7 @@ function(config, lib) {
       ||| % {
         nats: '-ln(collector:flake:start_ratio) - (collector:consecutive_failures:count - 1) * ln(collector:flake:persist_ratio)',
         own: std.join('|', config.failing.nonHealingReasons),
+        single: c.singleEvidenceCap,
         cap: c.evidenceCap,
         ownCap: c.ownEvidenceCap,
       }),

@@ -16,6 +16,14 @@ function(config, lib) {
     )
   ||| % std.join('|', reasons),
 
+  local suspicion(problem, condition) =
+    lib.record('collector:suspicion:last_run_timestamp_seconds', 'collector:last_run:timestamp_seconds and ignoring (window) %s' % condition, { problem: problem }),
+  local confirmed(problem) = 'sum without (problem) (collector:suspicion:confirmed_seconds{problem="%s"})' % problem,
+  // The median of the last 10 runs is off, and that of the last 3 still by half as much.
+  local persists(deviation, off, sign) =
+    'sum without (window) (%(d)s{window="10"} %(off)s %(sign)scollector:records:limit{window="10"}) and sum without (window) (%(d)s{window="3"} %(off)s %(sign)s0.5 * collector:records:limit{window="3"})'
+    % { d: deviation, off: off, sign: sign },
+
   groups: [
     lib.group('problems', config.fastInterval, [
       problem('failing', 'warning', |||
@@ -50,12 +58,12 @@ function(config, lib) {
           and collector:transitions:count{window="10"} >= 3
           or
           collector:failures:ratio{window="100"}
-          and max without (model) (collector:failures:surprise_nats{window="100"}) > ignoring (window) group_left () %(limit)s
+          and max without (model) (collector:failures:surprise_nats{window="100"}) > ignoring (window) group_left () %(long)s
           and collector:transitions:count{window="100"} > 0.4 * collector:failures:count{window="100"}
           and collector:transitions:count{window="100"} >= 6
           and ignoring (window) max without (model) (collector:failures:surprise_nats{window="10"}) > 2.5
         )
-      ||| % { limit: lib.limit('intermittent') }),
+      ||| % { limit: lib.limit('intermittent', 3), long: lib.limit('intermittent', 30) }),
       // A dead scheduler, worker or host. A run under way is late, not missing; one that hangs is
       // told apart.
       problem('not_running', 'critical', |||
@@ -108,13 +116,45 @@ function(config, lib) {
       |||),
       lib.record('collector:flips:count', 'changes(collector:own_failing:bool[1d])'),
     ]),
+    lib.group('told', config.longInterval, [
+      // When people were last told that it fails, of it or of what explains it.
+      lib.record('collector:told:timestamp_seconds', |||
+        time() * (max_over_time(collector:failing:bool[%(span)s]) == 1)
+        or
+        time() * max without (dependency) (max_over_time(collector:explained_by:info[%(span)s]))
+      ||| % { span: '%ds' % (lib.seconds(config.longInterval) + 600) }),
+    ]),
+    lib.group('suspicions', config.slowInterval, [
+      // The median of the last 3 runs is off, as two stray runs in a row can make it. Kept with the end
+      // of the newest run, to tell how many more runs it has been so.
+      suspicion('slow', 'collector:duration:level_seconds{window="3"} > collector:duration:limit_seconds{window="3"}'),
+      suspicion('volume_low', 'collector:records:deviation{window="3"} < -collector:records:limit{window="3"}'),
+      suspicion('volume_high', 'collector:records:deviation{window="3"} > collector:records:limit{window="3"}'),
+      suspicion('quality', 'collector:quality:level_ratio{window="3"} < ignoring (window) collector:quality:limit_ratio'),
+      // Two more runs, or one of a slow job, whose strays are days apart.
+      lib.record('collector:suspicion:confirmed_seconds', |||
+        (
+          %(suspicion)s - (
+            min_over_time(%(suspicion)s[1h]) and ignoring (problem) collector:interval:assumed_seconds <= 900
+            or min_over_time(%(suspicion)s[8h]) and ignoring (problem) collector:interval:assumed_seconds <= 7200
+            or min_over_time(%(suspicion)s[2d]) and ignoring (problem) collector:interval:assumed_seconds <= 43200
+            or min_over_time(%(suspicion)s[8d])
+          )
+        )
+        >= ignoring (problem) group_left ()
+        (1.5 * collector:interval:assumed_seconds < 32400 or 0.5 * collector:interval:assumed_seconds)
+      ||| % { suspicion: 'collector:suspicion:last_run_timestamp_seconds' }),
+    ]),
     lib.group('degradations', config.slowInterval, [
       problem('slow', 'warning', |||
         max without (window) (
           collector:duration:level_seconds / ignoring (window) group_left () collector:duration:base_seconds
         )
-        and collector:duration:deviation_ratio >= 1
-      |||),
+        and (
+          %(confirmed)s
+          or sum without (window) (collector:duration:level_seconds{window="10"} > collector:duration:limit_seconds{window="10"})
+        )
+      ||| % { confirmed: confirmed('slow') }),
       problem('volume_zero', 'warning', |||
         sum without (window) (collector:records:level{window="3"} == 0)
         and sum without (window) (%(low)s) > 0
@@ -126,22 +166,45 @@ function(config, lib) {
           min without (window) (
             collector:records:level / (collector:records:expected_best >= %(min)d)
             and collector:records:deviation < -collector:records:limit
+            and ignoring (window) (
+              %(confirmed)s
+              or %(still)s
+            )
           )
           or sum without (window) (collector:records:level{window="3"}) / %(target)s < 1
         )
         unless ignoring (problem, severity) collector:problem:value{problem="volume_zero"}
-      ||| % { min: config.volume.minRecords, target: lib.fact('collection_min_records') }),
+      ||| % {
+        min: config.volume.minRecords,
+        target: lib.fact('collection_min_records'),
+        confirmed: confirmed('volume_low'),
+        still: persists('collector:records:deviation', '<', '-'),
+      }),
       problem('volume_high', 'warning', |||
         max without (window) (
           collector:records:level / (collector:records:expected_best >= %(min)d)
           and collector:records:deviation > collector:records:limit
+          and ignoring (window) (
+            %(confirmed)s
+            or %(still)s
+          )
         )
-      ||| % { min: config.volume.minRecords }),
+      ||| % {
+        min: config.volume.minRecords,
+        confirmed: confirmed('volume_high'),
+        still: persists('collector:records:deviation', '>', ''),
+      }),
+      // What the last 10 runs were is over where the last 3 are nearly as good as usual.
       problem('quality', 'warning', |||
         min without (window) (
           collector:quality:level_ratio < ignoring (window) group_left () collector:quality:limit_ratio
+          and ignoring (window) (
+            %(confirmed)s
+            or sum without (window) (collector:quality:level_ratio{window="10"}) < collector:quality:limit_ratio
+          )
         )
-      |||),
+        and sum without (window) (collector:quality:level_ratio{window="3"}) < 0.5 * (collector:quality:limit_ratio + collector:quality:base_ratio)
+      ||| % { confirmed: confirmed('quality') }),
       // Outcomes alternate more than its flakes explain; or the verdict itself comes and goes, in
       // which case it replaces the stream of critical messages.
       problem('flapping', 'warning', |||
@@ -149,7 +212,7 @@ function(config, lib) {
           collector:transitions:count{window="10"} >= %(flips)d
           and max without (model) (collector:failures:surprise_nats{window="10"}) > ignoring (window) group_left () %(limit)s
         )
-      ||| % { flips: config.flapping.runFlips, limit: lib.limit('intermittent') }),
+      ||| % { flips: config.flapping.runFlips, limit: lib.limit('intermittent', 3) }),
       problem('flapping', 'critical', |||
         collector:flips:count >= %d
         and changes(collector:own_failing:bool[%s]) > 0

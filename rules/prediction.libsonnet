@@ -32,12 +32,14 @@ function(config, lib) {
         and collector:duration:deviation_ratio > %(deviation)g
         and sum without (window) (collector:duration:level_seconds{window="10"}) > %(share)g * collector:duration:ceiling_seconds
       ||| % { slope: lib.held('collector:duration:slope'), deviation: p.minDeviation, share: p.minShareOfCeiling }),
+      // At the present rate: the slower of the last day's and of its last quarter's, both unusual.
       lib.prediction('budget', |||
         min without (sli) (
           (collector:error_budget:remaining_ratio > 0) * %(window)d
-          / sum without (window) (
-            collector:burn_rate:ratio{window="1d"} > 1
-            and collector:sli_errors:surprise_nats{window="1d"} > ignoring (sli, window) group_left () %(limit)s
+          / min without (window) (
+            collector:burn_rate:ratio{window=~"6h|1d"} > 1
+            and ignoring (window) collector:sli_errors:surprise_nats{window="6h"} > ignoring (sli, window) group_left () %(limit)s
+            and ignoring (window) collector:sli_errors:surprise_nats{window="1d"} > ignoring (sli, window) group_left () %(limit)s
           )
         )
         < %(horizon)d

@@ -93,6 +93,7 @@ function(config, lib) {
       ||| % { aged: 'last_over_time(collector:runs:hourly[%ds] offset %s)' % [2 * lib.seconds(config.longInterval) + 600, c.minHistory] }),
       // Unprecedented against its own last week: sigma of the chosen model's errors (three quarters
       // lie below 1.15 sigma) times z, and never less than 1.6 times what one in ten errors exceeded.
+      // As known a day ago: an incident must not widen the limit that it is judged by.
       lib.record('collector:records:limit', |||
         clamp_min(
           clamp_min(%(quartile)s / 1.15, %(min)g) * ignoring (window) group_left () %(sigmas)s
@@ -101,8 +102,8 @@ function(config, lib) {
           %(factor)g
         )
       ||| % {
-        quartile: lib.held('collector:records:error_quartile'),
-        rare: lib.held('collector:records:error_rare'),
+        quartile: lib.held('collector:records:error_quartile', offset='1d'),
+        rare: lib.held('collector:records:error_rare', offset='1d'),
         min: c.minSpread * 0.67,
         sigmas: lib.sigmas('volume', 3),
         factor: std.log(c.minFactor),

@@ -44,8 +44,8 @@ function(config) {
   // ---- Certainty ---------------------------------------------------------------------------------
 
   // Evidence in nats above which a verdict tested at every run stays within its share of the dial:
-  // ln(tests per week / false alerts per week).
-  limit(share):: '(collector:evidence:limit_nats + %g)' % -std.log(config.falseAlertShares[share]),
+  // ln(tests per week / false alerts per week). Windows overlap: `runs` of them in a row are one test.
+  limit(share, runs=1):: '(collector:evidence:limit_nats + %g)' % -std.log(config.falseAlertShares[share] * runs),
 
   // The same for medians of n runs: n in a row are one test.
   local medianLimit(share, runs) = 'clamp_min(collector:evidence:limit_nats + %g, 2)' % -std.log(config.falseAlertShares[share] * runs),
