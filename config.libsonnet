@@ -200,7 +200,7 @@
       // Evidence in nats that one collector can contribute at most.
       evidenceCap: 9,
       // and by a single failed run: one flake beside one long failure is no common cause.
-      singleEvidenceCap: 6,
+      singleEvidenceCap: 7.5,
       // and where its reason is usually its own (failing.nonHealingReasons). Raise it where shared
       // credentials expire.
       ownEvidenceCap: 3,

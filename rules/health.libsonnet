@@ -19,9 +19,9 @@ function(config, lib) {
   local suspicion(problem, condition) =
     lib.record('collector:suspicion:last_run_timestamp_seconds', 'collector:last_run:timestamp_seconds and ignoring (window) %s' % condition, { problem: problem }),
   local confirmed(problem) = 'sum without (problem) (collector:suspicion:confirmed_seconds{problem="%s"})' % problem,
-  // The median of the last 10 runs is off, and that of the last 3 still by half as much.
+  // The median of the last 10 runs is off, and that of the last 3 still nearly so: ten runs may lie on both sides of an outage.
   local persists(deviation, off, sign) =
-    'sum without (window) (%(d)s{window="10"} %(off)s %(sign)scollector:records:limit{window="10"}) and sum without (window) (%(d)s{window="3"} %(off)s %(sign)s0.5 * collector:records:limit{window="3"})'
+    'sum without (window) (%(d)s{window="10"} %(off)s %(sign)scollector:records:limit{window="10"}) and sum without (window) (%(d)s{window="3"} %(off)s %(sign)s0.75 * collector:records:limit{window="3"})'
     % { d: deviation, off: off, sign: sign },
 
   groups: [
