@@ -4,7 +4,6 @@
 path) and is otherwise pure: the same events in the same order give the same state.
 """
 
-from bisect import bisect_left
 from datetime import datetime
 
 from collection_health.events import (
@@ -16,17 +15,15 @@ from collection_health.events import (
     Forgotten,
     Outcome,
     ProbeResult,
-    Quality,
-    Records,
     Recovery,
     Registered,
 )
+from collection_health.fold_content import count_content, quality_score
 from collection_health.fold_recovery import apply_recovery, note_bad_run
 from collection_health.inventory import CollectorConfig
 from collection_health.schedule import infer
 from collection_health.state import (
     BAD,
-    DURATION_BUCKETS,
     GOOD,
     PARTIAL,
     STARTS,
@@ -140,7 +137,7 @@ def _end(
     if counted:
         state.runs += 1
         state.sli_events[AVAILABILITY] += 1
-    _count_content(state, event)
+    count_content(state, event)
     if config.slo.freshness is not None and state.last_success and not backfill:
         _judge(state, FRESHNESS, at - state.last_success <= config.slo.freshness)
     code = _CODES[kind]
@@ -218,38 +215,6 @@ def _missed(state: CollectorState, event: Outcome, at: float) -> None:
     state.missed_until = max(state.missed_until, _seconds(event.scheduled_for))
     if not state.failing_since:
         state.failing_since = at
-
-
-def _count_content(state: CollectorState, event: Outcome) -> None:
-    duration = event.duration_seconds
-    if duration is not None:
-        state.duration_buckets[bisect_left(DURATION_BUCKETS, duration)] += 1
-        state.duration_sum += duration
-    if event.records is not None:
-        _count_records(state.records, event.records)
-    if event.bytes is not None:
-        state.bytes += event.bytes
-    if event.requests is not None:
-        state.retries += event.requests.retried or 0
-    if event.attempt is not None and event.attempt > 1:
-        state.retries += 1
-    if event.quota is not None:
-        quota = event.quota
-        if quota.limit and quota.remaining is not None:
-            state.quota_remaining = min(1.0, quota.remaining / quota.limit)
-        if quota.resets_at is not None:
-            state.quota_resets_at = quota.resets_at.timestamp()
-    if event.credential_expires_at is not None:
-        state.credential_expires_at = event.credential_expires_at.timestamp()
-
-
-def _count_records(totals: list[int], records: Records) -> None:
-    """Add to the totals, which are in the order of `RECORD_KINDS`."""
-    totals[0] += records.expected or 0
-    totals[1] += records.collected or 0
-    totals[2] += records.written or 0
-    totals[3] += records.rejected or 0
-    totals[4] += records.duplicate or 0
 
 
 def _judge(state: CollectorState, sli: int, good: bool) -> None:
@@ -376,28 +341,6 @@ def _recovery(state: CollectorState, event: Recovery) -> None:
         state.recovery_acted |= worked and event.trigger != "manual"
     elif phase == "exhausted":
         state.recovery_exhausted = True
-
-
-def quality_score(event: Outcome) -> float | None:
-    """The run's quality from 0 to 1: its own score, else the mean of the ratios it gives,
-    else the share of records that were not rejected; None when it says nothing."""
-    quality: Quality | None = event.quality
-    if quality is not None:
-        if quality.score is not None:
-            return quality.score
-        given = [
-            ratio
-            for ratio in (
-                quality.completeness, quality.validity, quality.uniqueness, quality.consistency
-            )
-            if ratio is not None
-        ]  # fmt: skip
-        if given:
-            return sum(given) / len(given)
-    records = event.records
-    if records is not None and records.rejected is not None and records.collected:
-        return max(0.0, 1.0 - records.rejected / records.collected)
-    return None
 
 
 def _trim(state: CollectorState) -> None:

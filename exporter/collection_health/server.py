@@ -21,6 +21,7 @@ from prometheus_client import Gauge, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
 from collection_health import __version__, listen, manual, webconfig
+from collection_health.incoming import MAX_BODY, problem
 from collection_health.inventory import Inventory, InventoryError, load
 from collection_health.inventory_schema import parse_duration
 from collection_health.ledger import LedgerError
@@ -32,8 +33,6 @@ PIPELINE = web.AppKey("pipeline", Pipeline)
 RELOADER: web.AppKey["Reloader"] = web.AppKey("reloader")
 ARGS = web.AppKey("args", argparse.Namespace)
 
-MAX_BODY = 4 * 2**20  # bytes of a request body after decompression
-BODY_SECONDS = 30.0  # for a body to arrive
 LINGER_SECONDS = 2.0  # for reading on after an answer that did not want the whole body
 IDLE_SECONDS = 75.0  # for the headers of the next request to arrive
 # name -> module; the order is the order of set-up
@@ -49,84 +48,6 @@ PLUGINS = {
     "recovery": "collection_health.recovery.plugin",
     "api": "collection_health.api",
 }
-
-
-def problem(status: int, title: str, detail: str) -> web.Response:
-    """An RFC 9457 problem document."""
-    return web.json_response(
-        {"type": "about:blank", "title": title, "status": status, "detail": detail},
-        status=status,
-        content_type="application/problem+json",
-    )
-
-
-def unavailable(error: Exception) -> web.Response:
-    """503 with ``Retry-After``: clients retry 5xx only, so overload is never a 429."""
-    response = problem(503, "try again", str(error))
-    response.headers["Retry-After"] = "1"
-    return response
-
-
-async def read_body(
-    request: web.Request, limit: int = MAX_BODY, scope: webconfig.Scope = "write"
-) -> bytes:
-    """The (decompressed) body of a request whose sender holds ``scope``.
-
-    Nothing is read from anybody else. Raises a problem as `web.HTTPException`: 401 or 403 for
-    the sender, 413 beyond ``limit`` bytes, 408 when it does not arrive within `BODY_SECONDS`,
-    400 for a broken content encoding.
-    """
-    webconfig.authorize(request, scope)
-    if request.content_length is not None and request.content_length > limit:
-        raise _too_large(limit)
-    try:
-        if request.content.is_eof():  # it came with the headers: the usual case, without a timer
-            body = request.content.read_nowait()
-            if len(body) > limit:
-                raise _too_large(limit)
-            return body
-        async with asyncio.timeout(BODY_SECONDS):
-            return await _read_chunks(request, limit)
-    except (web.HTTPException, asyncio.CancelledError, ConnectionError):
-        raise
-    except TimeoutError:
-        raise _http_problem(
-            web.HTTPRequestTimeout, 408, "body too slow",
-            f"body: did not arrive within {BODY_SECONDS:g} s",
-        ) from None  # fmt: skip
-    except Exception as error:  # aiohttp raises several kinds for damaged encodings
-        raise _http_problem(
-            web.HTTPBadRequest, 400, "malformed body",
-            f"body: cannot be read with Content-Encoding "
-            f"{request.headers.get('Content-Encoding', 'identity')!r}: {error}",
-        ) from error  # fmt: skip
-
-
-async def _read_chunks(request: web.Request, limit: int) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for chunk in request.content.iter_any():
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        parts.append(chunk)
-    return b"".join(parts)
-
-
-def _too_large(limit: int) -> web.HTTPException:
-    return _http_problem(
-        web.HTTPRequestEntityTooLarge, 413, "body too large",
-        f"body: larger than allowed; allowed: {limit} bytes, decompressed",
-    )  # fmt: skip
-
-
-def _http_problem(
-    kind: type[web.HTTPException], status: int, title: str, detail: str
-) -> web.HTTPException:
-    text = problem(status, title, detail).text
-    if kind is web.HTTPRequestEntityTooLarge:
-        return web.HTTPRequestEntityTooLarge(0, text=text, content_type="application/problem+json")
-    return kind(text=text, content_type="application/problem+json")
 
 
 class Reloader:

@@ -10,8 +10,8 @@ from msgspec import Meta, inspect
 
 from collection_health import webconfig
 from collection_health.decoding import explain
+from collection_health.incoming import problem, read_body
 from collection_health.inventory_schema import Duration, parse_duration
-from collection_health.server import problem, read_body
 
 T = TypeVar("T")
 MAX_BODY = 64 * 1024

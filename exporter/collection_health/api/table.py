@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from collection_health import webconfig
 from collection_health.api.bodies import ProblemError, complaint
+from collection_health.incoming import unavailable
 from collection_health.pipeline import Overloaded, StorageUnavailable
-from collection_health.server import unavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Q = TypeVar("Q", bound=Struct)

@@ -7,8 +7,9 @@ import msgspec
 from aiohttp import web
 
 from collection_health.decoding import Decoded, decode_json, decode_lines
+from collection_health.incoming import problem, read_body, unavailable
 from collection_health.pipeline import Overloaded, StorageUnavailable
-from collection_health.server import PIPELINE, problem, read_body, unavailable
+from collection_health.server import PIPELINE
 
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 MAX_ERRORS = 1_000  # errors listed in one answer; the rest are counted

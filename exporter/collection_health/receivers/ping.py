@@ -23,8 +23,9 @@ from aiohttp import web
 
 from collection_health import reasons
 from collection_health.events import MAX_NAME, MAX_TEXT, Error, Outcome, redact
+from collection_health.incoming import BODY_SECONDS
 from collection_health.pipeline import Overloaded, Pipeline, StorageUnavailable
-from collection_health.server import BODY_SECONDS, PIPELINE
+from collection_health.server import PIPELINE
 from collection_health.webconfig import authorize, guards_itself
 
 log = logging.getLogger(__name__)

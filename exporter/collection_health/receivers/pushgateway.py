@@ -27,9 +27,10 @@ from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
 from collection_health.events import Outcome, Records
+from collection_health.incoming import read_body
 from collection_health.pipeline import Overloaded, Pipeline, StorageUnavailable
 from collection_health.receivers import metric_protobuf
-from collection_health.server import PIPELINE, read_body
+from collection_health.server import PIPELINE
 from collection_health.webconfig import authorize
 
 PROTOCOL = "pushgateway"

@@ -13,12 +13,12 @@ from aiohttp import web
 from collection_health.api.bodies import ProblemError
 from collection_health.api.table import Route, add
 from collection_health.api.view import reply
+from collection_health.incoming import read_body
 from collection_health.recovery.eligibility import explaining_dependency, not_for_recovery
 from collection_health.recovery.keys import ENGINE
 from collection_health.recovery.requests import Request
 from collection_health.recovery.shapes import Asked, Webhook, WebhookAnswer, about
 from collection_health.recovery.targets import Kind
-from collection_health.server import read_body
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,11 @@ from aiohttp import web
 
 from collection_health.decoding import explain
 from collection_health.events import Outcome
+from collection_health.incoming import problem, read_body, unavailable
 from collection_health.pipeline import Overloaded, Pipeline, StorageUnavailable
 from collection_health.receivers.openlineage.facets import decode
 from collection_health.receivers.openlineage.runs import PROTOCOL, Families, to_outcomes
-from collection_health.server import ARGS, PIPELINE, problem, read_body, unavailable
+from collection_health.server import ARGS, PIPELINE
 
 FAMILIES = web.AppKey("openlineage_families", Families)
 
