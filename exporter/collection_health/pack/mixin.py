@@ -1,6 +1,7 @@
 """Evaluates mixin.libsonnet with an overlay and hands its parts on."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,8 @@ def _evaluate(directory: Path, snippet: str, config: Path | None = None) -> dict
     except RuntimeError as error:
         message, _, trace = str(error).removeprefix("RUNTIME ERROR: ").partition("\n")
         if config is not None:
+            # Our own checks begin with the knob's path: how jsonnet got there helps nobody then.
+            trace = "" if re.match(r"[a-z]\w*[.:]", message) else trace
             message = f"{config}: {message}"
         raise PackError(f"{message}\n{trace}".rstrip()) from None
     result: dict[str, Any] = json.loads(text)
