@@ -69,7 +69,10 @@ class Oracle:
             return Verdicts(now, problem=f"Prometheus {error}")
         verdicts = await asyncio.to_thread(read, samples, now)
         if not verdicts.known:
-            verdicts.problem = "Prometheus has no collector:health:state: are the rules loaded?"
+            verdicts.problem = (
+                "Prometheus has no collector:health:state: are the rules loaded? "
+                "(a new one needs a minute or two)"
+            )
         return verdicts
 
 
