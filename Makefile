@@ -7,7 +7,7 @@ JSONNET := $(shell find mixin.libsonnet config.libsonnet rules dashboards alertm
              -name '*.libsonnet' -o -name '*.jsonnet' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: test-api test-browser test-faults backtest test-e2e-long replay-day help install tools fmt generate lint drift check-generated test test-compat test-integrations demo bench soak dist clean
+.PHONY: test-api test-browser test-faults backtest test-e2e-long replay-day help install tools fmt generate lint drift check-generated test test-compat test-integrations demo bench bench-rules soak dist clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,11 @@ demo: $(STAMP) tools ## a small fleet breaks and recovers before your eyes (DEMO
 bench: $(STAMP) tools ## speed and size beside peers measured in the same run (tests/bench/README.md)
 	@for part in ingest scrape restart client capacity; do echo "== $$part"; \
 	  $(BIN)/python -m tests.bench.$$part || exit 1; done
+
+COLLECTORS ?= 1000 5000
+bench-rules: $(STAMP) ## CPU of the rules beside a Sloth-style set's (COLLECTORS='200' for less; 25 minutes a size)
+	@$(BIN)/python tests/tools.py ensure prometheus
+	$(BIN)/python -m tests.bench.rules --collectors $(COLLECTORS)
 
 soak: $(STAMP) ## an hour of load, restarts, slow clients and garbage (SOAK_SECONDS=300 for less)
 	$(BIN)/python -m pytest -m soak -s tests/exporter
