@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,14 @@ from tests.backtest.support import MONDAY, outcome, prometheus, write_history
 
 RULES = Path(__file__).parent / "rules_three_in_a_row.yml"
 ANY = Path(__file__).parent / "rules_any_failure.yml"
+
+
+@pytest.fixture(autouse=True)
+def _own_signals() -> Iterator[None]:
+    """The command makes SIGTERM an orderly exit; of the tests it ends with them."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="module")
