@@ -168,8 +168,9 @@ class Stack:
                 f"--web.listen-address=127.0.0.1:{port}",
                 "--web.enable-lifecycle",
                 "--scrape.discovery-reload-interval=1s",
-                # An alert that fires before Alertmanager was discovered is sent again only then.
-                "--rules.alert.resend-delay=1s",
+                # An alert that fires before Alertmanager was discovered is sent again only then. It
+                # ends by itself after four times that: longer than a busy machine stands still.
+                "--rules.alert.resend-delay=5s",
                 *arguments,
             ]
 
