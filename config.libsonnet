@@ -125,6 +125,8 @@
       // Lower both where schedulers are punctual and minutes matter.
       lateness: 0.35,
       maxLateness: '20m',
+      // but at least two scrape intervals: a deadline read from Prometheus is as old as its scrape.
+      minLateness: '30s',
       // A run hangs when it takes this many times its usual duration; more for collectors whose
       // durations vary much.
       hangingFactor: 4,
@@ -198,7 +200,7 @@
       // with failures this far apart. Longer ignores longer blips and delays the alert as much.
       minSpan: '10m',
       // Evidence in nats that one collector can contribute at most.
-      evidenceCap: 9,
+      evidenceCap: 8.5,
       // and by a single failed run: one flake beside one long failure is no common cause.
       singleEvidenceCap: 7.5,
       // and where its reason is usually its own (failing.nonHealingReasons). Raise it where shared

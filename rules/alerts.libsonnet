@@ -220,7 +220,7 @@ function(config, lib, alerts) {
         cause: 'A source that is being emptied or switched off, or an access that narrows.',
         impact: 'Consumers will run dry.',
         action: 'Ask the owner of the source whether it moved.',
-      }),
+      }, { 'for': '1h' }),
     ]),
 
     lib.group('alerts-fleet', config.fastInterval, [

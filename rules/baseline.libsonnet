@@ -43,6 +43,7 @@ function(config, lib) {
       past: lib.fact(metric, extra, drop, offset=config.historyWindow),
     },
 
+  local dayOld(name) = '%s or %s' % [lib.held(name, config.baselineInterval, offset='1d'), name],
   local indented(expr) = std.strReplace(std.rstripChars(expr, '\n'), '\n', '\n  '),
   // The runs that the usual rate rests on: its own, and as many as what is known of collectors in
   // general is worth.
@@ -119,7 +120,7 @@ function(config, lib) {
         )
       ||| % { factor: f.unusualHalf.factor, more: f.unusualHalf.more }),
       // Chance that a run begins a streak of failures that heals by itself.
-      lib.record('collector:flake:start_ratio', |||
+      lib.record('collector:flake:recent_start_ratio', |||
         clamp_max(
           (
             avg without (half) (collector:flakes:calm_half) * count without (half) (collector:flakes:half)
@@ -140,7 +141,7 @@ function(config, lib) {
       ||| % prior),
       // Chance that such a streak goes on for another run. With little evidence of its own a collector
       // that flakes is taken for one of its fleet; one that never did, for one whose flakes are single.
-      lib.record('collector:flake:persist_ratio', |||
+      lib.record('collector:flake:recent_persist_ratio', |||
         clamp(
           (
             collector:flake:persisted
@@ -152,6 +153,9 @@ function(config, lib) {
           0.01, 0.9
         )
       ||| % prior),
+      // As known a day ago: an incident must not become the usual that it is judged by.
+      lib.record('collector:flake:start_ratio', dayOld('collector:flake:recent_start_ratio')),
+      lib.record('collector:flake:persist_ratio', dayOld('collector:flake:recent_persist_ratio')),
       lib.record('collector:flake:likely_persist_ratio', |||
         collector:flake:persist_ratio > ignoring (collector) group_left () fleet:flake:persist_ratio
         or

@@ -4,7 +4,8 @@ function(config, lib) {
   groups: [
     lib.group('dependency-evidence', config.fastInterval, [
       lib.record('collector:dependency:info', lib.fact('collection_dependency_info')),
-      // How surprising this collector's open streak is, in nats: that it began, and that it went on.
+      // How surprising it is to find this collector so long in a streak, in nats: that it fails at
+      // all, and that it went on.
       // Capped, so that one long outage and one flake elsewhere are not taken for a common cause; a
       // reason that is usually the collector's own says less.
       lib.record('collector:failure:evidence_nats', |||
@@ -17,7 +18,7 @@ function(config, lib) {
         and collector:consecutive_failures:count >= 1
         unless collector:quiet:active
       ||| % {
-        nats: '-ln(collector:flake:start_ratio) - (collector:consecutive_failures:count - 1) * ln(collector:flake:persist_ratio)',
+        nats: '-ln(collector:flake:ratio) - (collector:consecutive_failures:count - 1) * ln(collector:flake:persist_ratio)',
         own: std.join('|', config.failing.nonHealingReasons),
         single: c.singleEvidenceCap,
         cap: c.evidenceCap,
@@ -152,16 +153,19 @@ function(config, lib) {
         hold: c.hold,
       }),
       // Whose news a collector's troubles are. A good run in between does not make them its own while
-      // the dependency still fails.
+      // the dependency still fails. (Not `or ignoring`: over a range of time VictoriaMetrics gives
+      // the right side's values the left side's labels.)
       lib.record('collector:root_dependency:info', |||
         collector:explained_by:info
-        or ignoring (dependency)
+        or
         collector:presumed_by:info
-        or ignoring (dependency)
+        unless ignoring (dependency) collector:explained_by:info
+        or
         topk without (dependency) (1,
           (max_over_time(collector:explained_by:info[%(hold)s]) or max_over_time(collector:presumed_by:info[%(hold)s]))
           and ignoring (collector) dependency:problem:value
         )
+        unless ignoring (dependency) (collector:explained_by:info or collector:presumed_by:info)
       ||| % { hold: c.hold }),
       // Failing while it explains anybody, or its probe fails; the value is how many it explains.
       lib.record('dependency:problem:value', |||
@@ -184,8 +188,9 @@ function(config, lib) {
           collector:owner:info * ignoring (team, tier, dependency) group_left (dependency) collector:root_dependency:info,
           "root_cause", "dependency:$1", "dependency", "(.+)"
         ))
-        or ignoring (root_cause)
+        or
         label_replace(collector:owner:info, "root_cause", "collector:$1", "collector", "(.+)")
+        unless ignoring (team, tier, root_cause, dependency) collector:root_dependency:info
       |||),
     ]),
   ],

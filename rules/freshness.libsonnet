@@ -11,7 +11,7 @@ function(config, lib) {
       // for inferred intervals slack in proportion to the doubt in them.
       lib.record('collector:run_deadline:timestamp_seconds', |||
         %(deadline)s
-        + clamp_max(%(lateness)g * collector:interval:seconds, %(maxLateness)d)
+        + clamp(%(lateness)g * collector:interval:seconds, %(minLateness)d, %(maxLateness)d)
         + collector:interval:seconds * (1 - %(confidence)s)
         and
         %(confidence)s >= %(min)g
@@ -20,6 +20,7 @@ function(config, lib) {
         confidence: lib.fact('collection_expected_interval_confidence_ratio'),
         min: f.minConfidence,
         lateness: f.lateness,
+        minLateness: lib.seconds(f.minLateness),
         maxLateness: lib.seconds(f.maxLateness),
       }),
       // Age of the last run over the age at which the next one is missing: above 1 a run is overdue.

@@ -53,12 +53,13 @@ function(config, lib) {
       // Tokens that were renewed lately are short-lived and renewed by the collector itself.
       lib.prediction('credential', |||
         %(expiry)s - time() < %(horizon)d
-        and %(renewals)s == 0
-      ||| % { expiry: expiry, renewals: lib.held('collector:credential:renewals'), horizon: lib.seconds(p.credentialHorizon) }),
+        and %(renewed)s == 0
+      ||| % { expiry: expiry, renewed: lib.held('collector:credential_renewed:bool'), horizon: lib.seconds(p.credentialHorizon) }),
       lib.prediction('volume_zero', |||
         sum without (window) (collector:records:level{window="10"}) / -(%(slope)s < 0) < %(horizon)d
         and sum without (window) (collector:records:level{window="10"} > 0) < 0.7 * collector:records:usual
-        and sum without (window) (collector:records:deviation{window="10"} < -0.7 * collector:records:limit)
+        and sum without (window) (collector:records:deviation{window="10"} < -collector:records:limit)
+        and sum without (window) (collector:records:deviation{window="3"} < -collector:records:limit)
         and collector:records:usual >= %(min)d
       ||| % { slope: lib.held('collector:records:slope'), horizon: lib.seconds(p.volumeHorizon), min: config.volume.minRecords }),
       // How sure: 1 where a clock decides, else what the evidence behind the estimate says.
@@ -75,8 +76,10 @@ function(config, lib) {
     ]),
     lib.group('predictions-long', config.longInterval, [
       lib.record('collector:credential:hourly_timestamp_seconds', expiry),
-      lib.record('collector:credential:renewals', |||
-        changes(collector:credential:hourly_timestamp_seconds[7d])
+      // (Not `changes`: VictoriaMetrics counts the first sample of a series as a change.)
+      lib.record('collector:credential_renewed:bool', |||
+        max_over_time(collector:credential:hourly_timestamp_seconds[7d])
+        > bool min_over_time(collector:credential:hourly_timestamp_seconds[7d])
         and count_over_time(collector:credential:hourly_timestamp_seconds[7d]) >= %d
       ||| % (2 * 86400 / lib.seconds(config.longInterval))),
     ]),

@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 import yaml
 
-from collection_health.backtest import alerts, evaluation, ruleset
+from collection_health.backtest import alerts, evaluation, ruleset, session
 from collection_health.backtest.engine import Engine, EngineError, Series, find_binary
 from collection_health.backtest.remote_write import STALE_BITS
-from tests.backtest.support import MONDAY, prometheus, promtool_agrees
+from tests.backtest.support import (
+    MONDAY,
+    outcome,
+    prometheus,
+    promtool_agrees,
+    write_history,
+)
 from tests.tools import tool
 
 STEP = 60_000
@@ -207,3 +213,20 @@ def test_victoriametrics_gives_the_same_episodes(tmp_path: Path) -> None:
             episodes.append(evaluation.evaluate(engine, plan, grid, lambda *_: None).episodes)
     assert episodes[0]
     assert episodes[0] == episodes[1]
+
+
+def test_an_or_that_victoriametrics_would_misread_is_refused(tmp_path: Path) -> None:
+    """Its range queries mix up the labels of the two sides: an error, not a wrong answer."""
+    rules = tmp_path / "r.yml"
+    rules.write_text(
+        "groups:\n  - name: g\n    rules:\n"
+        "      - alert: Mixed\n"
+        "        expr: sum by (c) (collection_min_records or ignoring (c) collection_min_records)\n"
+    )
+    past = write_history(tmp_path / "h", [outcome("a", MONDAY), outcome("a", MONDAY + 900)])
+    options = session.Options(
+        history=past, rules=[rules], engine="victoriametrics",
+        binary=str(tool("victoria-metrics")),
+    )  # fmt: skip
+    with pytest.raises(ruleset.RuleError, match=r"r\.yml:4: Mixed: .* allowed: a or \(b unless"):
+        session.run(options, lambda _: None)

@@ -8,7 +8,9 @@ import pytest
 
 from collection_health.backtest import history, score, session
 from collection_health.backtest.alerts import Episode
+from collection_health.backtest.engine import EngineName
 from tests.backtest.support import MONDAY, outcome, prometheus, write_history
+from tests.tools import tool
 
 DAY, INTERVAL = 86400, 900
 RULES = Path(__file__).resolve().parents[2] / "rules" / "generated"
@@ -95,3 +97,50 @@ def test_every_rule_of_the_pack_is_replayed_or_accounted_for(replayed: session.R
     assert left_out
     assert all(name.startswith("CollectionHealth") for name in left_out)
     assert isinstance(replayed.history, history.History)
+
+
+def test_victoriametrics_tells_the_same_with_the_same_root_causes(tmp_path: Path) -> None:
+    """Before, during and after a dependency's failure every label is the same on both engines."""
+    random_source = random.Random(5)
+    lines = []
+    for name in ("one", "two", "three", "undeclared", "bystander"):
+        for slot in range(int(MONDAY), int(MONDAY + 2 * DAY), INTERVAL):
+            down = 1.5 * DAY <= slot - MONDAY < 1.7 * DAY and name != "bystander"
+            result: dict[str, Any] = {"reason": "connection", "stage": "connect"} if down else {}
+            end = slot + random_source.uniform(40, 60)
+            lines.append(outcome(name, end, "failure" if down else "success", **result))
+    lines.sort(key=lambda line: str(line["finished_at"]))
+    (tmp_path / "collectors.yml").write_text(
+        "dependencies: {db: {}}\ncollectors:\n"
+        + "".join(
+            f"  - {{name: {name}, schedule: {{every: 15m}}, depends_on: [db]}}\n"
+            for name in ("one", "two", "three")
+        )
+        + "  - {name: bystander, schedule: {every: 15m}}\n"
+    )
+    told = []
+    engines: list[tuple[EngineName, str]] = [
+        ("prometheus", prometheus()),
+        ("victoriametrics", str(tool("victoria-metrics"))),
+    ]
+    for engine, program in engines:
+        result = session.run(
+            session.Options(
+                history=write_history(tmp_path / "h.ndjson", lines),
+                rules=[RULES],
+                config=tmp_path / "collectors.yml",
+                step=300,
+                engine=engine,
+                binary=program,
+            ),
+            lambda _: None,
+        )
+        told.append(
+            {
+                (e.alertname, tuple(sorted(e.labels.items())), e.start, e.end)
+                for e in result.episodes
+            }
+        )
+    assert {dict(labels)["root_cause"] for _, labels, _, _ in told[0]} >= {"dependency:db"}
+    assert any(name == "DependencyFailing" for name, *_ in told[0])
+    assert told[0] == told[1]

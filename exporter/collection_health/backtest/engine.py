@@ -8,6 +8,7 @@ import contextlib
 import http.client
 import logging
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 EngineName = Literal["prometheus", "victoriametrics"]
 MAX_POINTS = 11_000  # Prometheus refuses range queries with more steps than this
 _START_SECONDS = 60
+# VictoriaMetrics' own versions of these count from the sample before the window.
+_LIKE_PROMETHEUS = re.compile(r"\b(changes|increase|delta)(?=\s*\()")
 _NAMES: dict[EngineName, tuple[str, ...]] = {
     "prometheus": ("prometheus",),
     "victoriametrics": ("victoria-metrics", "victoria-metrics-prod", "victoriametrics"),
@@ -192,6 +195,8 @@ class Engine:
         Points where a series does not exist are absent from it. Raises `EngineError` with the
         engine's own message.
         """
+        if self._name == "victoriametrics":
+            expr = _LIKE_PROMETHEUS.sub(r"\1_prometheus", expr)
         parts: dict[tuple[tuple[str, str], ...], list[Series]] = {}
         span = step * (MAX_POINTS - 1)
         for first in range(start, end + 1, span + step):

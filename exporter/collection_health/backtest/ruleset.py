@@ -60,6 +60,11 @@ class Rule:
         """Every series selector that the expression reads."""
         return tuple(_selectors(promql_parser.parse(self.expr)))
 
+    @cached_property
+    def or_with_matching(self) -> bool:
+        """Whether it has an ``or`` with ``on`` or ``ignoring``."""
+        return _has_or_with_matching(promql_parser.parse(self.expr))
+
     def expand_labels(self, found: Mapping[str, str]) -> dict[str, str]:
         """The rule's labels on top of ``found`` with ``{{ $labels.x }}`` filled in."""
         labels = {name: value for name, value in found.items() if name != "__name__"}
@@ -255,12 +260,23 @@ def _selectors(expr: Any) -> Iterator[Selector]:
     if isinstance(expr, promql_parser.MatrixSelector):
         yield _selector(expr.vector_selector)
         return
+    for child in _children(expr):
+        yield from _selectors(child)
+
+
+def _children(expr: Any) -> Iterator[Any]:
     for attribute in ("lhs", "rhs", "expr", "param"):
         child = getattr(expr, attribute, None)
         if child is not None:
-            yield from _selectors(child)
-    for child in getattr(expr, "args", ()):
-        yield from _selectors(child)
+            yield child
+    yield from getattr(expr, "args", ())
+
+
+def _has_or_with_matching(expr: Any) -> bool:
+    own = isinstance(expr, promql_parser.BinaryExpr) and str(expr.op) == "or"
+    if own and expr.modifier is not None and expr.modifier.matching is not None:
+        return True
+    return any(_has_or_with_matching(child) for child in _children(expr))
 
 
 def _selector(vector: Any) -> Selector:

@@ -14,7 +14,7 @@ from collection_health.backtest.alerts import Episode
 from collection_health.backtest.engine import Engine, EngineName, find_binary
 from collection_health.backtest.history import History, Incidents
 from collection_health.backtest.remote_write import Times
-from collection_health.backtest.ruleset import Plan
+from collection_health.backtest.ruleset import Plan, RuleError
 from collection_health.backtest.score import Score
 from collection_health.events import Outcome
 from collection_health.inventory import Inventory
@@ -68,6 +68,8 @@ def run(options: Options, say: Say) -> Result:
     """
     rules = ruleset.load(options.rules)
     plan = ruleset.plan(rules, replay.metric_names())
+    if options.engine == "victoriametrics":
+        _check_or(plan)
     inventory = load_inventory(options.config) if options.config else Inventory()
     binary = find_binary(options.engine, options.binary)
     clock = _Clock()
@@ -119,6 +121,18 @@ def run(options: Options, say: Say) -> Result:
     clock.lap("score")
     result.phase_seconds = clock.laps
     return result
+
+
+def _check_or(plan: Plan) -> None:
+    """VictoriaMetrics gives what comes from the right side of ``a or ignoring (x) b`` the labels
+    of the left side when it evaluates a range: refused, not silently wrong."""
+    for rule in plan.rules:
+        if rule.or_with_matching:
+            raise RuleError(
+                f"{rule.where}: {rule.name}: VictoriaMetrics mixes up the labels of 'or' with 'on' "
+                "or 'ignoring' in a back-test; allowed: a or (b unless ignoring (x) a), or "
+                "--engine prometheus"
+            )
 
 
 def runs_between(outcomes: Mapping[str, Sequence[Outcome]]) -> score.RunsBetween:
