@@ -53,11 +53,11 @@
     // How the dial is divided between the verdicts. Give a verdict you care about a larger share
     // and it becomes faster; the sum should stay 1.
     falseAlertShares: {
-      failing: 0.4,
+      failing: 0.5,
       intermittent: 0.2,
-      latency: 0.1,
+      latency: 0.05,
       volume: 0.1,
-      quality: 0.1,
+      quality: 0.05,
       slo: 0.05,
       dependency: 0.05,
     },
@@ -154,8 +154,11 @@
       // Days of history before a volume is judged. Below 8 the first weekend of a new collector is
       // news to the pack.
       minHistory: '8d',
-      // A difference by less than this factor is never news.
-      minFactor: 1.5,
+      // A difference by less than this factor is never news,
+      minFactor: 1.7,
+      // nor by less than this one of a job that runs every six hours or less often: a week has told
+      // little of how much its records vary.
+      minFactorSlow: 2.2,
       // Volumes are taken to vary by at least this much (log scale), however steady they look.
       minSpread: 0.1,
       // Collectors that usually bring fewer records than this are not judged by volume.

@@ -141,7 +141,7 @@ function(config, lib) {
       ||| % prior),
       // Chance that such a streak goes on for another run. With little evidence of its own a collector
       // that flakes is taken for one of its fleet; one that never did, for one whose flakes are single.
-      lib.record('collector:flake:recent_persist_ratio', |||
+      lib.record('collector:flake:mean_persist_ratio', |||
         clamp(
           (
             collector:flake:persisted
@@ -151,6 +151,18 @@ function(config, lib) {
           /
           (collector:flake:streaks + %(streaks)g),
           0.01, 0.9
+        )
+      ||| % prior),
+      // The chance that a streak reaches n is the mean of q^n over what q may be, more than the mean q
+      // to the n: half a standard deviation makes up for it where q is learnt from few streaks.
+      lib.record('collector:flake:recent_persist_ratio', |||
+        clamp_max(
+          collector:flake:mean_persist_ratio
+          + 0.5 * clamp_max(collector:flake:streaks, 1) * sqrt(
+            collector:flake:mean_persist_ratio * (1 - collector:flake:mean_persist_ratio)
+            / (collector:flake:streaks + %(streaks)g + 1)
+          ),
+          0.9
         )
       ||| % prior),
       // As known a day ago: an incident must not become the usual that it is judged by.

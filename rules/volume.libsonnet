@@ -101,12 +101,16 @@ function(config, lib) {
           or 1.6 * %(rare)s,
           %(factor)g
         )
+        > ignoring (window) group_left () (%(slow)g * (collector:interval:assumed_seconds >= bool 21600))
+        or
+        0 * collector:records:expected_best + %(slow)g and %(quartile)s
       ||| % {
         quartile: lib.held('collector:records:error_quartile', offset='1d'),
         rare: lib.held('collector:records:error_rare', offset='1d'),
         min: c.minSpread * 0.67,
         sigmas: lib.sigmas('volume', 3),
         factor: std.log(c.minFactor),
+        slow: std.log(c.minFactorSlow),
       }),
       lib.record('collector:records:lower', |||
         clamp_min(

@@ -122,7 +122,7 @@ def test_failing_intermittently(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("every", "step", "late", "overdue", "since"),
     [
-        ("30s", "30s", 6, "9.5s", "20s ago"),
+        ("30s", "30s", 7, "20s", "50s ago"),
         ("1h", "5m", 1.75, "9m 50s", "29m 50s ago"),
         ("1d", "1h", 1.125, "1h 39m 50s", "1h 59m 50s ago"),
     ],
