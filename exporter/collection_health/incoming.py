@@ -54,11 +54,15 @@ async def read_body(
             f"body: did not arrive within {BODY_SECONDS:g} s",
         ) from None  # fmt: skip
     except Exception as error:  # aiohttp raises several kinds for damaged encodings
-        raise _http_problem(
+        refusal = _http_problem(
             web.HTTPBadRequest, 400, "malformed body",
             f"body: cannot be read with Content-Encoding "
             f"{request.headers.get('Content-Encoding', 'identity')!r}: {error}",
-        ) from error  # fmt: skip
+        )  # fmt: skip
+        # aiohttp would read the rest, meet the error again and log it as a fault of ours.
+        request.content.feed_eof()
+        refusal.force_close()
+        raise refusal from error
 
 
 async def _read_chunks(request: web.Request, limit: int) -> bytes:

@@ -96,6 +96,15 @@ def test_gzip_bomb_and_truncated_gzip_are_refused(exporter: Exporter) -> None:
     assert post(exporter, cut, Content_Encoding="gzip")[0] == 400
 
 
+def test_damaged_encoding_is_the_senders_fault_alone(exporter: Exporter) -> None:
+    """A body that is not what Content-Encoding says gets a 400, and the log no traceback."""
+    status, answer = post(exporter, b"not gzip at all", Content_Encoding="gzip")
+    assert status == 400
+    assert "Content-Encoding 'gzip'" in json.dumps(answer)
+    assert post(exporter, GOOD)[0] == 200
+    assert "Traceback" not in exporter.process.log.read_text()
+
+
 def test_open_metrics_is_negotiated(exporter: Exporter) -> None:
     """A scraper that asks for OpenMetrics gets it, others get the text format."""
     accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
