@@ -87,6 +87,7 @@ class Pipeline:
             "collection_health_events", "Events by protocol and what became of them.",
             ["protocol", "result"], registry=registry,
         )  # fmt: skip
+        self._counted: dict[tuple[str, str], Counter] = {}  # `labels` costs more than `inc`
         self._unknown = Counter(
             "collection_health_unknown_collectors", "Collectors seen that the inventory lacks.",
             registry=registry,
@@ -257,7 +258,11 @@ class Pipeline:
 
     def _count(self, protocol: str, result: str, amount: int) -> None:
         if amount:
-            self._events_total.labels(protocol, result).inc(amount)
+            counted = self._counted.get((protocol, result))
+            if counted is None:
+                counted = self._events_total.labels(protocol, result)
+                self._counted[protocol, result] = counted
+            counted.inc(amount)
 
     # --- fold, expose -------------------------------------------------------------------------
 
