@@ -23,9 +23,9 @@ function(config, lib, alerts) {
   // What an incident leaves behind in windows that still see it is not news to those who were told.
   local unlessTold = |||
 
-    unless max_over_time(collector:failing:bool[%(window)s]) == 1
+    unless max without (problem, severity) (max_over_time(%(outages)s[%(window)s]))
     unless max without (dependency) (max_over_time(collector:explained_by:info[%(window)s]))
-  ||| % { window: config.slo.quietAfter },
+  ||| % { outages: lib.outages, window: config.slo.quietAfter },
 
   // The same of windows counted in runs, with two more for the delay of the verdict.
   local unlessToldRuns = unlessTold + |||

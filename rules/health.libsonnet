@@ -101,10 +101,10 @@ function(config, lib) {
         and ignoring (problem, severity) sum without (problem, severity) (collector:problem:value{problem=~"failing|intermittent"})
       ||| % { changed: lib.fact('collection_version_changed_timestamp_seconds'), runs: f.versionRuns }),
       lib.record('collector:failing:bool', |||
-        (count without (problem, severity) (collector:problem:value{problem=~"failing|not_running|hanging|stale"}) > bool 0)
+        (count without (problem, severity) (%s) > bool 0)
         or
         0 * collector:consecutive_failures:count
-      |||),
+      ||| % lib.outages),
     ]),
     lib.group('flips', config.baselineInterval, [
       // Flips of the false-positive-controlled state, not of raw outcomes, and not of what a

@@ -82,6 +82,9 @@ function(config) {
       { prediction: name },
     ),
 
+  // Problems that mean no data; sparse, so that windows over them cost nothing for healthy collectors.
+  outages:: 'collector:problem:value{problem=~"failing|not_running|hanging|stale"}',
+
   local indented(expr) = '  ' + std.strReplace(std.rstripChars(expr, '\n'), '\n', '\n  '),
 
   // '90s', '10m', '1h30m' as a number of seconds.
