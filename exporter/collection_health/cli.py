@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pause": ("collection_health.commands.controls", "pause a collector"),
     "resume": ("collection_health.commands.controls", "end a pause"),
     "maintenance": ("collection_health.commands.controls", "expect trouble for a while"),
+    "forget": ("collection_health.commands.controls", "drop a collector that retired"),
     "recover": ("collection_health.commands.recover", "start, approve or cancel recoveries"),
     "runs": ("collection_health.commands.records", "list recorded runs"),
     "incidents": ("collection_health.commands.records", "list incidents and what ended them"),

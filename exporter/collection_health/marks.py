@@ -8,7 +8,15 @@ without reading what lies between; it is written in the transaction that records
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from collection_health.events import BreakGlass, Control, Event, Feedback, Outcome, Recovery
+from collection_health.events import (
+    BreakGlass,
+    Control,
+    Event,
+    Feedback,
+    Forgotten,
+    Outcome,
+    Recovery,
+)
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS marks (
@@ -16,7 +24,10 @@ CREATE TABLE IF NOT EXISTS marks (
     PRIMARY KEY (collector, position, kind)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS marks_by_position ON marks (position);
 """
-KINDS = {Control: "control", Recovery: "recovery", BreakGlass: "break_glass", Feedback: "feedback"}
+KINDS = {
+    Control: "control", Forgotten: "control", Recovery: "recovery", BreakGlass: "break_glass",
+    Feedback: "feedback",
+}  # fmt: skip
 
 
 def kind_of(event: Event) -> str | None:

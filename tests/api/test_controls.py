@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.process import wait_for
-from tests.support.services import Exporter, Stack, http_text
+from tests.support.services import Exporter, Stack, http_json, http_text
 
 NAME = "prod/orders:eu"
 PATH = urllib.parse.quote(NAME, safe="")
@@ -64,6 +64,24 @@ def test_acknowledgement_is_seen_in_metrics_and_expires(exporter: Exporter) -> N
     assert answer["controls"]["acknowledged"]["actor"] == "kim (unverified)"
     assert active(exporter, "acknowledged") == 1
     wait_for(lambda: active(exporter, "acknowledged") == 0, "its expiry", timeout=70)
+
+
+def test_a_retired_collector_is_forgotten_at_once(exporter: Exporter) -> None:
+    """Its series and its page end, the audit log says who and why; a new report starts anew."""
+    series = 'collection_runs_total{collector="old/job"}'
+    for _ in range(2):
+        exporter.post({"collector": "old/job", "outcome": "success"})
+    assert exporter.sample(series) == 2
+    body = json.dumps({"reason": "retired", "actor": "kim"}).encode()
+    path = "/api/v1/collectors/old%2Fjob/forget"
+    assert send(exporter, path, body) == (200, {"collector": "old/job", "forgotten": True})
+    assert exporter.sample(series) is None
+    assert send(exporter, path, body)[0] == 404
+    (entry,) = http_json(f"{exporter.url}/api/v1/audit?collector=old/job")["entries"]
+    assert (entry["action"], entry["actor"]) == ("forgotten", "kim (unverified)")
+    assert entry["reason"] == "retired"
+    exporter.post({"collector": "old/job", "outcome": "success"})
+    assert exporter.sample(series) == 1
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,18 @@ def test_one_collector_in_detail(capsys: pytest.CaptureFixture[str]) -> None:
     assert "last good run  0 s ago" in text or "last good run" in text
 
 
+def test_forgetting_is_for_those_who_left(
+    exporter: Exporter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A typing error goes; what the inventory names stays, and the refusal says what to do."""
+    exporter.post({"collector": "pirces", "outcome": "success"})
+    assert main(["forget", "pirces", "--reason", "typing error"]) == 0
+    assert lines(capsys) == ["pirces: forgotten"]
+    assert main(["forget", "stock"]) == 1
+    assert "stock is in the inventory; take it out there" in capsys.readouterr().err
+    assert main(["status", "stock"]) == 0
+
+
 def test_controls_and_their_audit(capsys: pytest.CaptureFixture[str]) -> None:
     """Each control is switched on and off and leaves its line in the audit log."""
     assert main(["ack", "prod/orders", "--for", "2h", "--reason", "on it"]) == 0

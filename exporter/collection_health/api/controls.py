@@ -1,4 +1,4 @@
-"""Controls: acknowledge, pause, maintain — and end that — one collector at a time.
+"""Controls: acknowledge, pause, maintain — and end that — or forget, one collector at a time.
 
 ``POST /api/v1/collectors/{name}/{ack,unack,pause,resume,maintenance}`` with a JSON object or a
 form of ``duration`` (or ``until``), ``reason`` and ``actor``. Every control is an event in the
@@ -17,10 +17,11 @@ from collection_health.api.bodies import ProblemError, Text, actor_of, decode, w
 from collection_health.api.table import NAME, Route, add
 from collection_health.api.view import controls as describe
 from collection_health.api.view import reply
-from collection_health.events import Control
+from collection_health.events import Control, Forgotten
 from collection_health.inventory_schema import Duration
+from collection_health.pipeline import Pipeline
 from collection_health.server import PIPELINE
-from collection_health.state import CollectorState
+from collection_health.state import RECOVERY_OVER, CollectorState
 
 MAX_SECONDS = 90 * 86400.0  # nothing is silenced for ever by mistake
 ACK_SECONDS = 4 * 3600.0  # an acknowledgement expires: who took it on may have gone home
@@ -44,6 +45,13 @@ class ControlBody(Struct, forbid_unknown_fields=True, kw_only=True):
     active: bool = True  # `maintenance` with active=false ends it
 
 
+class ForgetBody(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Why a collector is forgotten, and by whom."""
+
+    reason: Text = ""
+    actor: Text = ""
+
+
 def setup(app: web.Application) -> None:
     """Add the routes."""
     verbs = "|".join(VERBS)
@@ -52,6 +60,11 @@ def setup(app: web.Application) -> None:
               "Record the control; answers the controls that hold.", shapes.ControlAnswer,
               scope="control", body=ControlBody,
               others={404: "No such collector.", 413: "The body is too large."}),
+        Route("POST", f"/api/v1/collectors/{NAME}/forget", forget,
+              "Drop a collector that the inventory lacks; what was recorded of it stays.",
+              shapes.ForgetAnswer, scope="control", body=ForgetBody,
+              others={404: "No such collector.", 413: "The body is too large.",
+                      409: "The inventory names it, or a recovery of it is under way."}),
     ])  # fmt: skip
 
 
@@ -64,6 +77,29 @@ async def control(request: web.Request) -> web.Response:
     if wants_html(request):
         raise web.HTTPSeeOther(f"/collectors/{quote(state.name, safe='')}")
     return reply(request, shapes.ControlAnswer(collector=state.name, controls=describe(state)))
+
+
+async def forget(request: web.Request) -> web.Response:
+    """Drop a collector's state and series, as its silence would after a while."""
+    body = await decode(request, ForgetBody, "control")
+    name, pipeline = find(request).name, request.app[PIPELINE]
+    refusal = _still_needed(pipeline, pipeline.collectors[name])
+    if refusal:
+        raise ProblemError(409, "not forgotten", f"collector: {name} {refusal}")
+    actor = actor_of(request, body.actor)
+    await pipeline.submit([Forgotten(name, pipeline.clock(), actor, body.reason)], "control")
+    if wants_html(request):
+        raise web.HTTPSeeOther("/")
+    return reply(request, shapes.ForgetAnswer(collector=name, forgotten=True))
+
+
+def _still_needed(pipeline: Pipeline, state: CollectorState) -> str:
+    if state.name in pipeline.inventory.registered:
+        return "is in the inventory; take it out there and reload first"
+    record = state.recoveries.current if state.recoveries is not None else None
+    if record is not None and record.phase not in RECOVERY_OVER:
+        return f"has a recovery under way; cancel {record.id} first"
+    return ""
 
 
 def find(request: web.Request) -> CollectorState:

@@ -15,7 +15,15 @@ from collection_health.api.bodies import ProblemError
 from collection_health.api.controls import find
 from collection_health.api.table import NAME, Route, add, query_of
 from collection_health.api.view import reply
-from collection_health.events import BreakGlass, Control, Event, Feedback, Outcome, Recovery
+from collection_health.events import (
+    BreakGlass,
+    Control,
+    Event,
+    Feedback,
+    Forgotten,
+    Outcome,
+    Recovery,
+)
 from collection_health.inventory import CollectorConfig
 from collection_health.pipeline import Pipeline
 from collection_health.server import PIPELINE
@@ -199,6 +207,11 @@ def entry(place: str, event: Event) -> shapes.AuditEntry:
                 id=place, at=rfc3339(event.at), kind="control", actor=event.actor,
                 action=event.control if event.active else f"{event.control} ended",
                 collector=event.collector, until=seen(event.until), reason=event.reason or None,
+            )  # fmt: skip
+        case Forgotten():
+            return shapes.AuditEntry(
+                id=place, at=rfc3339(event.at), kind="control", actor=event.actor,
+                action="forgotten", collector=event.collector, reason=event.reason or None,
             )  # fmt: skip
         case BreakGlass():
             return shapes.AuditEntry(

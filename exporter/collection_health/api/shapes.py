@@ -165,6 +165,13 @@ class ControlAnswer(Struct, kw_only=True):
     controls: dict[str, ActiveControl]
 
 
+class ForgetAnswer(Struct, kw_only=True):
+    """A collector whose state and series are gone."""
+
+    collector: str
+    forgotten: bool
+
+
 class FeedbackAnswer(Struct, kw_only=True):
     """The verdict that was noted."""
 

@@ -17,7 +17,15 @@ from collection_health import pressure
 from collection_health.api.bodies import ProblemError
 from collection_health.api.conclusions import ORACLE
 from collection_health.api.table import Route, add, query_of
-from collection_health.events import BreakGlass, Control, Event, Feedback, Outcome, Recovery
+from collection_health.events import (
+    BreakGlass,
+    Control,
+    Event,
+    Feedback,
+    Forgotten,
+    Outcome,
+    Recovery,
+)
 from collection_health.server import PIPELINE
 
 MAX_CLIENTS = 100
@@ -26,8 +34,8 @@ BEAT_SECONDS = 15.0  # a comment, so that proxies keep the connection
 ALERT_SECONDS = 10.0  # how often alerts are compared while anybody listens
 Kind = Literal["outcome", "control", "recovery", "break_glass", "feedback", "alert"]
 _KINDS: dict[type, Kind] = {
-    Outcome: "outcome", Control: "control", Recovery: "recovery", BreakGlass: "break_glass",
-    Feedback: "feedback",
+    Outcome: "outcome", Control: "control", Forgotten: "control", Recovery: "recovery",
+    BreakGlass: "break_glass", Feedback: "feedback",
 }  # fmt: skip
 _encode = msgspec.json.Encoder().encode
 

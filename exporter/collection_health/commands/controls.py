@@ -1,4 +1,4 @@
-"""``collection-health ack``, ``unack``, ``pause``, ``resume``, ``maintenance``."""
+"""``collection-health ack``, ``unack``, ``pause``, ``resume``, ``maintenance``, ``forget``."""
 
 import argparse
 
@@ -12,6 +12,8 @@ _TEXTS = {
     "pause": "Pause a collector: no alert, no missed runs, no recovery until `resume`.",
     "resume": "End a pause.",
     "maintenance": "Expect trouble for a while: no alert and no recovery meanwhile.",
+    "forget": "Drop a collector that retired, or was never more than a typing error: its series "
+    "end at once. The inventory must not name it any more; should it report again, it starts anew.",
 }
 _USUAL = {"ack": "4h", "maintenance": "1h", "pause": "until resumed"}
 
@@ -20,10 +22,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Options of the control that the parser's own name says."""
     verb = parser.prog.split()[-1]
     timed = f" --for {'30m' if verb == 'maintenance' else '2h'}" if verb in _USUAL else ""
+    why = "retired" if verb == "forget" else "new token is on its way"
     manual.describe(
         parser,
         f"{_TEXTS[verb]}\n\nWho, when and why goes to the audit log.",
-        examples={f"collection-health {verb} orders{timed} --reason 'new token is on its way'":
+        examples={f"collection-health {verb} orders{timed} --reason '{why}'":
                   "with the reason others will read"},
         exit_codes=servers.EXIT_CODES,
         environment=servers.ENVIRONMENT,
@@ -59,6 +62,9 @@ def _control(args: argparse.Namespace, name: str) -> int:
     answer = servers.exporter(args).post(servers.collector_path(name, f"/{args.verb}"), body)
     if args.output == "json":
         show.dump(answer)
+        return 0
+    if "forgotten" in answer:
+        print(f"{answer['collector']}: forgotten")
         return 0
     held = [
         f"{control}" + (f" until {show.clock(known['until'])} UTC" if known["until"] else "")
