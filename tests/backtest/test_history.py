@@ -32,7 +32,8 @@ def test_a_history_of_many_faults_keeps_every_good_line(tmp_path: Path) -> None:
         json.dumps(outcome("a", MONDAY, records={"collected": -1})),
     ]
     path = tmp_path / "h.ndjson"
-    path.write_text("\n".join([*map(json.dumps, good), "", *bad]) + "\n")
+    lines = "\r\n".join([*map(json.dumps, good), "", *bad]) + "\r\n"
+    path.write_bytes(lines.encode("utf-8-sig"))  # as a spreadsheet on Windows saves it
     read = history.read(path)
     assert (read.lines, read.accepted, read.duplicates, read.out_of_order) == (14, 5, 2, 3)
     assert [event.at for event in read.outcomes["a"]] == [MONDAY + n for n in (300, 600, 900)]

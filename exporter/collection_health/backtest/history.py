@@ -1,6 +1,7 @@
 """The inputs of a back-test: outcomes as NDJSON and incidents as CSV, with everything wrong
 in them counted and shown by line number."""
 
+import codecs
 import csv
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -109,7 +110,9 @@ def read(path: Path) -> History:
     latest = -_FOREVER
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
+            for number, text in enumerate(file, 1):
+                # Some programs begin a file with a byte order mark.
+                line = text.removeprefix(codecs.BOM_UTF8) if number == 1 else text
                 if not line.strip():
                     continue
                 history.lines += 1
