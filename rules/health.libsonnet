@@ -49,7 +49,7 @@ function(config, lib) {
         and %s
       ||| % established),
       // Worse than its own past among the last 10 runs without failing in a row for long; or among
-      // the last 100, in many short streaks and not in one that is over.
+      // the last 30 or 100, in many short streaks and not in one that is over.
       problem('intermittent', 'warning', |||
         max without (window) (
           collector:failures:ratio{window="10"}
@@ -57,13 +57,19 @@ function(config, lib) {
           and collector:failures:count{window="10"} >= 3
           and collector:transitions:count{window="10"} >= 3
           or
+          collector:failures:ratio{window="30"}
+          and max without (model) (collector:failures:surprise_nats{window="30"}) > ignoring (window) group_left () %(middle)s
+          and collector:transitions:count{window="30"} > 0.4 * collector:failures:count{window="30"}
+          and collector:transitions:count{window="30"} >= 5
+          and ignoring (window) max without (model) (collector:failures:surprise_nats{window="10"}) > 2.5
+          or
           collector:failures:ratio{window="100"}
           and max without (model) (collector:failures:surprise_nats{window="100"}) > ignoring (window) group_left () %(long)s
           and collector:transitions:count{window="100"} > 0.4 * collector:failures:count{window="100"}
           and collector:transitions:count{window="100"} >= 6
           and ignoring (window) max without (model) (collector:failures:surprise_nats{window="10"}) > 2.5
         )
-      ||| % { limit: lib.limit('intermittent', 3), long: lib.limit('intermittent', 30) }),
+      ||| % { limit: lib.limit('intermittent', 3), middle: lib.limit('intermittent', 10), long: lib.limit('intermittent', 30) }),
       // A dead scheduler, worker or host. A run under way is late, not missing; one that hangs is
       // told apart.
       problem('not_running', 'critical', |||

@@ -126,17 +126,17 @@ def _window(*sizes: int) -> list[tuple[int, Labels]]:
     return [(size, (("window", str(size)),)) for size in sizes]
 
 
+_W_OUTCOMES = _window(10, 30, 100)
+
+
 def _window_runs(c: Context) -> Samples:
     n = len(c.state.outcomes)
-    return (("", _W10, min(n, 10)), ("", _W100, min(n, 100)))
+    return [("", labels, min(n, size)) for size, labels in _W_OUTCOMES]
 
 
 def _window_failures(c: Context) -> Samples:
     outcomes = c.state.outcomes
-    return (
-        ("", _W10, outcomes[-10:].count(BAD)),
-        ("", _W100, outcomes[-100:].count(BAD)),
-    )
+    return [("", labels, outcomes[-size:].count(BAD)) for size, labels in _W_OUTCOMES]
 
 
 def _flips(outcomes: list[int]) -> int:
@@ -146,7 +146,7 @@ def _flips(outcomes: list[int]) -> int:
 
 def _window_transitions(c: Context) -> Samples:
     outcomes = c.state.outcomes
-    return (("", _W10, _flips(outcomes[-10:])), ("", _W100, _flips(outcomes[-100:])))
+    return [("", labels, _flips(outcomes[-size:])) for size, labels in _W_OUTCOMES]
 
 
 def _window_partials(c: Context) -> Samples:
