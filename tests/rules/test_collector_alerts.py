@@ -119,6 +119,25 @@ def test_failing_intermittently(tmp_path: Path) -> None:
     story.check(tmp_path)
 
 
+def test_failing_intermittently_for_a_day(tmp_path: Path) -> None:
+    """Bursts are usual here; a day of them is not, though ten runs alone never tell."""
+    story = Story(step="1h")
+    orders = story.collector("orders")
+    for _ in range(12):  # a burst of two or three every 50 runs
+        orders.past(50).past(2, bad=True).past(50).past(3, bad=True)
+    orders.past(60).good(2).bad(3).good(3).silent("CollectorFailingIntermittently")
+    for _ in range(5):
+        orders.bad(3).good(3)
+    orders.fires(
+        "CollectorFailingIntermittently",
+        Alert(
+            "warning",
+            "50% of the last runs of collector orders failed, more than its own past explains.",
+        ),
+    ).good(12).silent("CollectorFailingIntermittently")
+    story.check(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("every", "step", "late", "overdue", "since"),
     [
