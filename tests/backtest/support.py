@@ -67,6 +67,8 @@ def promtool_agrees(
     document = {
         "rule_files": ["rules.yml"],
         "evaluation_interval": f"{step}ms",
+        # promtool takes groups in random order unless told.
+        "group_eval_order": [group["name"] for group in rules["groups"]],
         "tests": [
             {
                 "interval": f"{step}ms",
