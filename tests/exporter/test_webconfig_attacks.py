@@ -19,7 +19,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from collection_health import listen, server
+from collection_health import incoming, listen, server
 from collection_health.pipeline import Pipeline
 
 TOKEN = "writer-token-0123456789"
@@ -178,7 +178,7 @@ async def test_slow_headers_are_cut_off(tmp_path: Path, monkeypatch: pytest.Monk
 
 async def test_slow_bodies_are_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body that does not arrive in time is a 408; a merely split one is read completely."""
-    monkeypatch.setattr(server, "BODY_SECONDS", 2.0)
+    monkeypatch.setattr(incoming, "BODY_SECONDS", 2.0)
     length = b"Content-Length: %d\r\n\r\n"
     async with exporter(tmp_path) as (host, app):
         late = await raw(host, HEAD + length % 1000, b"{")
