@@ -262,7 +262,7 @@ function(config, lib, alerts) {
               %(waited)s unless %(held)s
               or collector:page:bool == 1 and collector:recovery:state == 3 unless %(held)s
             )
-            and ignoring (team, tier) max without (team, tier) (collector:owner:info{tier="%(tier)s"})
+            and ignoring (team, tier, root_cause) collector:labels:info{tier="%(tier)s"}
           ||| % { tier: tier, held: held, waited: waited(config.escalation[tier][level]) }, '\n')
           for tier in std.objectFields(config.escalation)
           if std.length(config.escalation[tier]) > level

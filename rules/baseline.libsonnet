@@ -193,12 +193,27 @@ function(config, lib) {
       // Evidence that a verdict needs when it is tested at every run; lib.limit adds its share.
       lib.record('collector:evidence:limit_nats', 'clamp_min(ln(%g / collector:interval:assumed_seconds), 1)' % (week / config.falseAlertsPerCollectorWeek)),
     ]),
-    lib.group('surprise', config.fastInterval, [
+    lib.group('surprise', config.slowInterval, [
+      // Only what may be news is weighed: three failures among the last 10 runs, or one where many
+      // streaks began among the last 100. No verdict asks for less, and the rest of the fleet costs
+      // nothing here.
+      lib.record('collector:failures:notable_count', |||
+        collector:failures:count
+        and ignoring (window) (
+          collector:failures:count{window="10"} >= 3
+          or
+          collector:failures:count{window="10"} >= 1
+          and ignoring (window) collector:transitions:count{window="100"} >= 5
+        )
+      |||),
+      lib.record('collector:runs:notable_count', 'collector:runs:count and collector:failures:notable_count'),
+      lib.record('collector:transitions:notable_count', 'collector:transitions:count and collector:failures:notable_count'),
+      lib.record('collector:failures:notable_ratio', 'collector:failures:notable_count / (collector:runs:notable_count > 0)'),
       // How surprising that many failures among the last runs are, in nats: what is usual is known
       // no better than the runs behind it allow, so the two rates are held against one for both.
       // Bursts carry less evidence than their runs: the effective number of independent runs is
       // n (1-rho)/(1+rho) with rho = persist - ratio.
-      lib.record('collector:failures:pooled_ratio', pooled('collector:failures:ratio', 'collector:runs:count', 'collector:flake:ratio')),
+      lib.record('collector:failures:pooled_ratio', pooled('collector:failures:notable_ratio', 'collector:runs:notable_count', 'collector:flake:ratio')),
       lib.record('collector:failures:surprise_nats', |||
         (
           %(surprise)s
@@ -206,16 +221,16 @@ function(config, lib) {
         * ignoring (window) group_left ()
         ((1 - clamp_min(%(q)s - %(p)s, 0)) / (1 + clamp_min(%(q)s - %(p)s, 0)))
       ||| % {
-        surprise: indented(surprise('collector:failures:ratio', 'collector:runs:count', 'collector:flake:ratio', 'collector:failures:pooled_ratio')),
+        surprise: indented(surprise('collector:failures:notable_ratio', 'collector:runs:notable_count', 'collector:flake:ratio', 'collector:failures:pooled_ratio')),
         p: 'collector:flake:ratio',
         q: 'collector:flake:persist_ratio',
       }, { model: 'runs' }),
       // The same of streaks: how surprising that many begin among the good runs before them. One
       // outage is one streak, so bursts need no discount.
-      lib.record('collector:good_runs:count', 'collector:runs:count - collector:failures:count + 0.5'),
+      lib.record('collector:good_runs:count', 'collector:runs:notable_count - collector:failures:notable_count + 0.5'),
       lib.record('collector:streaks:ratio', |||
         clamp(
-          0.5 * (collector:transitions:count + ignoring (window) group_left () (collector:consecutive_failures:count >= bool 1))
+          0.5 * (collector:transitions:notable_count + ignoring (window) group_left () (collector:consecutive_failures:count >= bool 1))
           / collector:good_runs:count,
           0.0001, 0.9999
         )

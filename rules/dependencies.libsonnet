@@ -3,49 +3,43 @@ function(config, lib) {
   local c = config.dependency,
   groups: [
     lib.group('dependency-evidence', config.fastInterval, [
-      lib.record('collector:dependency:info', lib.fact('collection_dependency_info')),
       // How surprising it is to find this collector so long in a streak, in nats: that it fails at
       // all, and that it went on.
       // Capped, so that one long outage and one flake elsewhere are not taken for a common cause; a
       // reason that is usually the collector's own says less.
+      lib.record('collector:streak:count', 'collector:consecutive_failures:count >= 1 unless collector:quiet:active'),
+      lib.record('collector:streak:nats', '-(collector:streak:count - 1) * ln(collector:flake:persist_ratio) - ln(collector:flake:ratio)'),
       lib.record('collector:failure:evidence_nats', |||
-        (
-          clamp_max((%(nats)s) < %(single)g * collector:consecutive_failures:count or %(single)g * collector:consecutive_failures:count, %(cap)g)
-          unless ignoring (reason, stage) collector:last_failure:info{reason=~"%(own)s"}
-          or
-          clamp_max(%(nats)s, %(ownCap)g)
-        )
-        and collector:consecutive_failures:count >= 1
-        unless collector:quiet:active
+        clamp_max(collector:streak:nats < %(single)g * collector:streak:count or %(single)g * collector:streak:count and collector:streak:nats, %(cap)g)
+        unless ignoring (reason, stage) collector:last_failure:info{reason=~"%(own)s"}
+        or
+        clamp_max(collector:streak:nats, %(ownCap)g)
       ||| % {
-        nats: '-ln(collector:flake:ratio) - (collector:consecutive_failures:count - 1) * ln(collector:flake:persist_ratio)',
         own: std.join('|', config.failing.nonHealingReasons),
         single: c.singleEvidenceCap,
         cap: c.evidenceCap,
         ownCap: c.ownEvidenceCap,
       }),
-      lib.record('dependency:failing:count', |||
-        count without (collector) (
-          collector:dependency:info and ignoring (dependency) collector:failure:evidence_nats
-        )
-      |||),
+      // What the failing collectors stand on: everything below reads these few.
+      lib.record('collector:failing_dependency:info', 'collector:dependency:info and ignoring (dependency) collector:failure:evidence_nats'),
+      lib.record('dependency:failing:count', 'count without (collector) (collector:failing_dependency:info)'),
       lib.record('dependency:evidence:nats', |||
         sum without (collector) (
-          collector:dependency:info * ignoring (dependency) group_left () collector:failure:evidence_nats
+          collector:failing_dependency:info * ignoring (dependency) group_left () collector:failure:evidence_nats
         )
       |||),
       lib.record('dependency:failing_since:timestamp_seconds', |||
         min without (collector) (
-          collector:dependency:info * ignoring (dependency) group_left ()
-          (collector:failing_since:timestamp_seconds and collector:failure:evidence_nats)
+          collector:failing_dependency:info * ignoring (dependency) group_left () collector:failing_since:timestamp_seconds
         )
       |||),
       // Collectors that ran well since the failures began speak against the dependency; those that
       // have not run since have no say.
       lib.record('dependency:good:count', |||
         count without (collector) (
-          collector:dependency:info * ignoring (dependency) group_left ()
-          (collector:last_success:timestamp_seconds and collector:consecutive_failures:count == 0)
+          (collector:dependency:info and ignoring (collector) dependency:failing_since:timestamp_seconds)
+          * ignoring (dependency) group_left ()
+          (collector:last_success:timestamp_seconds unless collector:consecutive_failures:count > 0)
           > ignoring (collector) group_left () dependency:failing_since:timestamp_seconds
         )
       |||),
@@ -57,18 +51,10 @@ function(config, lib) {
           or dependency:failing:count
         )
       |||),
-      // Evidence that all its collectors' runs of a week produce by chance as rarely as the dial says
-      // of critical alerts.
-      lib.record('dependency:evidence:limit_nats', |||
-        ln(sum without (collector) (
-          collector:dependency:info * ignoring (dependency) group_left () (%(tests)g / collector:interval:assumed_seconds)
-        ))
-      ||| % { tests: 604800 * config.criticalFactor / (config.falseAlertsPerCollectorWeek * config.falseAlertShares.dependency) }),
       // A short blip is over before anyone could act: failures must span some minutes.
       lib.record('dependency:failing:span_seconds', |||
         max without (collector) (
-          collector:dependency:info * ignoring (dependency) group_left ()
-          (collector:last_run:timestamp_seconds and collector:failure:evidence_nats)
+          collector:failing_dependency:info * ignoring (dependency) group_left () collector:last_run:timestamp_seconds
         )
         - dependency:failing_since:timestamp_seconds
       |||),
@@ -93,9 +79,9 @@ function(config, lib) {
       // specific of two equal ones, so that a second dependency of the same collectors stays innocent.
       lib.record('collector:suspect:info', |||
         topk without (dependency) (1,
-          (collector:dependency:info and ignoring (dependency) collector:failure:evidence_nats)
+          collector:failing_dependency:info
           * ignoring (collector) group_left ()
-          (dependency:suspect:nats + 1 / count without (collector) (collector:dependency:info))
+          (dependency:suspect:nats + 1 / dependency:collectors:count)
         ) > bool 0
       |||),
       lib.record('dependency:failing:bool', |||
@@ -104,13 +90,13 @@ function(config, lib) {
           and dependency:suspect:nats
         )
         or clamp_max(dependency:probe_failing:count, 1)
-        or 0 * count without (collector) (collector:dependency:info)
+        or 0 * dependency:collectors:count
       ||| % { min: c.minCollectors }),
       lib.record('dependency:last_failing:timestamp_seconds', 'time() * (dependency:failing:bool == 1)'),
       // Stays while collectors have not run since: they are still explained by what is over.
       lib.record('collector:explained_by:info', |||
         topk without (dependency) (1,
-          (collector:dependency:info and ignoring (dependency) collector:failure:evidence_nats)
+          collector:failing_dependency:info
           * ignoring (collector) group_left ()
           max_over_time(dependency:last_failing:timestamp_seconds[%(hold)s])
           >= ignoring (dependency) group_left ()
@@ -172,9 +158,18 @@ function(config, lib) {
         count without (collector) (collector:explained_by:info)
         or 0 * (dependency:failing:bool == 1)
       |||),
+    ]),
+    lib.group('dependency-usual', config.baselineInterval, [
+      // Evidence that all its collectors' runs of a week produce by chance as rarely as the dial says
+      // of critical alerts.
+      lib.record('dependency:evidence:limit_nats', |||
+        ln(sum without (collector) (
+          collector:dependency:info * ignoring (dependency) group_left () (%(tests)g / collector:interval:assumed_seconds)
+        ))
+      ||| % { tests: 604800 * config.criticalFactor / (config.falseAlertsPerCollectorWeek * config.falseAlertShares.dependency) }),
       // The most important tier that stands on it.
       lib.record('dependency:tier:info', |||
-        label_replace(0 * count without (collector) (collector:dependency:info) + 1, "tier", "3", "", "")
+        label_replace(0 * dependency:collectors:count + 1, "tier", "3", "", "")
         unless ignoring (tier) count without (collector, team, tier) (%(tier1)s or %(tier2)s)
         or label_replace(count without (collector, team, tier) (%(tier2)s) * 0 + 1, "tier", "2", "", "")
         unless ignoring (tier) count without (collector, team, tier) (%(tier1)s)
@@ -183,15 +178,6 @@ function(config, lib) {
         ['tier' + tier]: 'collector:dependency:info * ignoring (dependency, team, tier) group_left (team, tier) collector:owner:info{tier="%s"}' % tier
         for tier in ['1', '2']
       }),
-      lib.record('collector:labels:info', |||
-        max without (dependency) (label_replace(
-          collector:owner:info * ignoring (team, tier, dependency) group_left (dependency) collector:root_dependency:info,
-          "root_cause", "dependency:$1", "dependency", "(.+)"
-        ))
-        or
-        label_replace(collector:owner:info, "root_cause", "collector:$1", "collector", "(.+)")
-        unless ignoring (team, tier, root_cause, dependency) collector:root_dependency:info
-      |||),
     ]),
   ],
 }

@@ -3,32 +3,41 @@
 function(config, lib) {
   local f = config.freshness,
   groups: [
-    lib.group('freshness', config.fastInterval, [
-      lib.record('fleet:exporter:up', 'max without (%s) (up%s)' % [lib.dropped, lib.matchers()]),
-      // Exists while the exporter was lately away: outcomes may still be on their way.
-      lib.record('fleet:exporter:settling', 'min_over_time(fleet:exporter:up[%s]) < 1' % f.settle),
-      // The exporter's deadline (next run, grace and usual duration), the hesitation of schedulers, and
-      // for inferred intervals slack in proportion to the doubt in them.
-      lib.record('collector:run_deadline:timestamp_seconds', |||
-        %(deadline)s
-        + clamp(%(lateness)g * collector:interval:seconds, %(minLateness)d, %(maxLateness)d)
-        + collector:interval:seconds * (1 - %(confidence)s)
-        and
-        %(confidence)s >= %(min)g
+    lib.group('slack', config.baselineInterval, [
+      lib.record('collector:interval:confidence_ratio', lib.fact('collection_expected_interval_confidence_ratio') + ' >= %g' % f.minConfidence),
+      // The hesitation of schedulers, and for inferred intervals slack in proportion to the doubt in
+      // them. None, and no verdict, where the doubt is too great.
+      lib.record('collector:run_deadline:slack_seconds', |||
+        clamp(%(lateness)g * collector:interval:seconds, %(minLateness)d, %(maxLateness)d)
+        + collector:interval:seconds * (1 - collector:interval:confidence_ratio)
       ||| % {
-        deadline: lib.fact('collection_run_deadline_timestamp_seconds'),
-        confidence: lib.fact('collection_expected_interval_confidence_ratio'),
-        min: f.minConfidence,
         lateness: f.lateness,
         minLateness: lib.seconds(f.minLateness),
         maxLateness: lib.seconds(f.maxLateness),
       }),
+    ]),
+    lib.group('freshness', config.fastInterval, [
+      lib.record('fleet:exporter:up', 'max without (%s) (up%s)' % [lib.dropped, lib.matchers()]),
+      // Exists while the exporter was lately away: outcomes may still be on their way.
+      lib.record('fleet:exporter:settling', 'min_over_time(fleet:exporter:up[%s]) < 1' % f.settle),
+      // The exporter's deadline (next run, grace and usual duration), and what is granted on top.
+      lib.record('collector:run_deadline:timestamp_seconds', '%s + collector:run_deadline:slack_seconds' % lib.fact('collection_run_deadline_timestamp_seconds')),
       // Age of the last run over the age at which the next one is missing: above 1 a run is overdue.
       lib.record('collector:run_age:ratio', |||
         (time() - collector:last_run:timestamp_seconds)
         /
         (collector:run_deadline:timestamp_seconds - collector:last_run:timestamp_seconds > 0)
       |||),
+      // A run under way hangs beyond collector:running:limit_seconds; beyond a declared timeout the
+      // exporter itself counts it as failed (overrun).
+      lib.record('collector:running:start_timestamp_seconds', lib.fact('collection_oldest_running_start_timestamp_seconds') + ' > 0'),
+      lib.record('collector:running:seconds', |||
+        time() - collector:running:start_timestamp_seconds
+        unless
+        collector:last_run:timestamp_seconds > collector:running:start_timestamp_seconds
+      |||),
+    ]),
+    lib.group('data-age', config.slowInterval, [
       // How long good data may take. Declared by its owner, but never shorter than one due run;
       // else longer than the failed runs that are still no critical news.
       lib.record('collector:data_age:limit_seconds', |||
@@ -53,25 +62,6 @@ function(config, lib) {
         target: lib.fact('collection_freshness_target_seconds'),
       }),
       lib.record('collector:data_age:ratio', 'collector:data_age:seconds / collector:data_age:limit_seconds'),
-      // A run under way hangs beyond a multiple of its usual duration; beyond a declared timeout the
-      // exporter itself counts it as failed (overrun).
-      lib.record('collector:running:seconds', |||
-        time() - (%(start)s > 0)
-        unless
-        collector:last_run:timestamp_seconds > %(start)s
-      ||| % { start: lib.fact('collection_oldest_running_start_timestamp_seconds') }),
-      lib.record('collector:running:limit_seconds', |||
-        collector:duration:base_seconds * clamp_min(exp(collector:duration:spread_ratio * %(sigmas)s + %(drift)g), %(factor)g) + 60
-        or
-        %(timeout)s
-        or
-        2 * collector:interval:seconds
-      ||| % {
-        timeout: lib.fact('collection_run_timeout_seconds'),
-        factor: f.hangingFactor,
-        sigmas: lib.sigmas('latency'),
-        drift: config.latency.drift,
-      }),
     ]),
   ],
 }

@@ -52,21 +52,21 @@ function(config, lib) {
       // the last 30 or 100, in many short streaks and not in one that is over.
       problem('intermittent', 'warning', |||
         max without (window) (
-          collector:failures:ratio{window="10"}
+          collector:failures:notable_ratio{window="10"}
           and max without (model) (collector:failures:surprise_nats{window="10"}) > ignoring (window) group_left () %(limit)s
-          and collector:failures:count{window="10"} >= 3
-          and collector:transitions:count{window="10"} >= 3
+          and collector:failures:notable_count{window="10"} >= 3
+          and collector:transitions:notable_count{window="10"} >= 3
           or
-          collector:failures:ratio{window="30"}
+          collector:failures:notable_ratio{window="30"}
           and max without (model) (collector:failures:surprise_nats{window="30"}) > ignoring (window) group_left () %(middle)s
-          and collector:transitions:count{window="30"} > 0.4 * collector:failures:count{window="30"}
-          and collector:transitions:count{window="30"} >= 5
+          and collector:transitions:notable_count{window="30"} > 0.4 * collector:failures:notable_count{window="30"}
+          and collector:transitions:notable_count{window="30"} >= 5
           and ignoring (window) max without (model) (collector:failures:surprise_nats{window="10"}) > 2.5
           or
-          collector:failures:ratio{window="100"}
+          collector:failures:notable_ratio{window="100"}
           and max without (model) (collector:failures:surprise_nats{window="100"}) > ignoring (window) group_left () %(long)s
-          and collector:transitions:count{window="100"} > 0.4 * collector:failures:count{window="100"}
-          and collector:transitions:count{window="100"} >= 6
+          and collector:transitions:notable_count{window="100"} > 0.4 * collector:failures:notable_count{window="100"}
+          and collector:transitions:notable_count{window="100"} >= 6
           and ignoring (window) max without (model) (collector:failures:surprise_nats{window="10"}) > 2.5
         )
       ||| % { limit: lib.limit('intermittent', 3), middle: lib.limit('intermittent', 10), long: lib.limit('intermittent', 30) }),
@@ -102,8 +102,8 @@ function(config, lib) {
       // The streak began with the first runs of the present version.
       problem('version', 'warning', |||
         collector:failing_since:timestamp_seconds - %(changed)s
-        and collector:failing_since:timestamp_seconds >= %(changed)s
-        and collector:failing_since:timestamp_seconds <= %(changed)s + %(runs)d * collector:interval:assumed_seconds
+        >= 0
+        <= %(runs)d * collector:interval:assumed_seconds
         and ignoring (problem, severity) sum without (problem, severity) (collector:problem:value{problem=~"failing|intermittent"})
       ||| % { changed: lib.fact('collection_version_changed_timestamp_seconds'), runs: f.versionRuns }),
       lib.record('collector:failing:bool', |||
@@ -215,7 +215,7 @@ function(config, lib) {
       // which case it replaces the stream of critical messages.
       problem('flapping', 'warning', |||
         sum without (window) (
-          collector:transitions:count{window="10"} >= %(flips)d
+          collector:transitions:notable_count{window="10"} >= %(flips)d
           and max without (model) (collector:failures:surprise_nats{window="10"}) > ignoring (window) group_left () %(limit)s
         )
       ||| % { flips: config.flapping.runFlips, limit: lib.limit('intermittent', 3) }),

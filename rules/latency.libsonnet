@@ -4,8 +4,7 @@ function(config, lib) {
   // Spread of a median of n runs as a share of the spread of one run (normal approximation).
   local shrink = { '3': 0.67, '10': 0.38 },
   groups: [
-    lib.group('latency', config.slowInterval, [
-      lib.record('collector:duration:level_seconds', lib.fact('collection_window_duration_seconds', 'window=~"3|10"')),
+    lib.group('latency-usual', config.baselineInterval, [
       // Usual duration: over the last 100 runs where these span a week, else over the week, so that
       // a slow afternoon does not become its own baseline. Nothing before enough runs are known.
       lib.record('collector:duration:base_seconds', |||
@@ -47,13 +46,6 @@ function(config, lib) {
       ||| % { shrink: shrink[window], sigmas: lib.sigmas('latency', std.parseInt(window)), factor: c.minFactor[window], drift: c.drift }, { window: window })
       for window in ['3', '10']
     ] + [
-      // 1 and above is news.
-      lib.record('collector:duration:deviation_ratio', |||
-        max without (window) (
-          ln(collector:duration:level_seconds / ignoring (window) group_left () (collector:duration:base_seconds > 0))
-          / ln(collector:duration:limit_seconds / ignoring (window) group_left () (collector:duration:base_seconds > 0))
-        )
-      |||),
       // What a run may take at most: its timeout, else its latency target.
       lib.record('collector:duration:ceiling_seconds', |||
         %(timeout)s
@@ -63,6 +55,29 @@ function(config, lib) {
         timeout: lib.fact('collection_run_timeout_seconds'),
         target: lib.fact('collection_latency_target_seconds'),
       }),
+      // Beyond this a run that is under way hangs.
+      lib.record('collector:running:limit_seconds', |||
+        collector:duration:base_seconds * clamp_min(exp(collector:duration:spread_ratio * %(sigmas)s + %(drift)g), %(factor)g) + 60
+        or
+        %(timeout)s
+        or
+        2 * collector:interval:seconds
+      ||| % {
+        timeout: lib.fact('collection_run_timeout_seconds'),
+        factor: config.freshness.hangingFactor,
+        sigmas: lib.sigmas('latency'),
+        drift: c.drift,
+      }),
+    ]),
+    lib.group('latency', config.slowInterval, [
+      lib.record('collector:duration:level_seconds', lib.fact('collection_window_duration_seconds', 'window=~"3|10"')),
+      // 1 and above is news.
+      lib.record('collector:duration:deviation_ratio', |||
+        max without (window) (
+          ln(collector:duration:level_seconds / ignoring (window) group_left () (collector:duration:base_seconds > 0))
+          / ln(collector:duration:limit_seconds / ignoring (window) group_left () (collector:duration:base_seconds > 0))
+        )
+      |||),
       lib.record('collector:duration:forecast_seconds', |||
         sum without (window) (collector:duration:level_seconds{window="10"})
         + clamp_min(%(slope)s, 0) * %(horizon)d

@@ -3,7 +3,7 @@ function(config, lib) {
   local p = config.prediction,
   local expiry = lib.fact('collection_credential_expiry_timestamp_seconds'),
   groups: [
-    lib.group('predictions', config.slowInterval, [
+    lib.group('predictions', config.baselineInterval, [
       lib.record('collector:quota:remaining_ratio', lib.fact('collection_quota_remaining_ratio')),
       lib.record('collector:quota:reset_seconds', lib.fact('collection_quota_reset_timestamp_seconds') + ' - time() > 0'),
       // The use of two hours and of four: the slower decides.

@@ -18,11 +18,17 @@ function(config, lib) {
         max without (control) (%s) == 1
         or collector:recovery:state == 1
       ||| % lib.fact('collection_control_active', 'control="acknowledged"')),
+      // Whether something about it is worth a page; none for collectors about which nothing has been
+      // for longer than escalation looks back.
       lib.record('collector:page:bool', |||
         (count without (problem, severity) (collector:problem:value{severity="critical"}) > bool 0)
         or
-        0 * collector:consecutive_failures:count
-      |||),
+        0 * count without (problem, severity) (max_over_time(collector:problem:value{severity="critical"}[%ds]))
+      ||| % (600 + std.foldl(std.max, [
+        lib.seconds(after)
+        for tier in std.objectFields(e)
+        for after in e[tier]
+      ], 0))),
     ]),
     lib.group('recovery', config.longInterval, [
       lib.record('collector:incidents:week', lib.increase('collection_incidents_total', '7d')),

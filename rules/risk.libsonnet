@@ -2,7 +2,6 @@
 function(config, lib) {
   groups: [
     lib.group('impact', config.slowInterval, [
-      lib.record('collector:impact:weight', lib.fact('collection_impact_weight')),
       // Good runs bring what is expected; those that failed or were missed bring nothing.
       lib.record('collector:impact:records_missed', |||
         collector:records:usual * (time() - collector:failing_since:timestamp_seconds) / collector:interval:assumed_seconds
@@ -15,7 +14,7 @@ function(config, lib) {
       lib.record('collector:impact:consumers', 'count without (consumer) (%s)' % lib.fact('collection_consumer_info')),
       // Weight of what is failing, a quarter of it while only degraded.
       lib.record('collector:impact:score', |||
-        (collector:impact:weight or 0 * collector:health:state + 1)
+        collector:impact:weight
         * (
           (collector:health:state == 2) - 1
           or (collector:health:state == 1) * 0.25
@@ -24,17 +23,17 @@ function(config, lib) {
       lib.record('team:risk:ratio', |||
         sum without (collector, tier) (collector:owner:info * ignoring (team, tier) group_left () (collector:impact:score or 0 * collector:health:state))
         /
-        sum without (collector, tier) (collector:owner:info * ignoring (team, tier) group_left () (collector:impact:weight or 0 * collector:health:state + 1))
+        sum without (collector, tier) (collector:owner:info * ignoring (team, tier) group_left () collector:impact:weight)
       |||),
       lib.record('team:health:score', |||
         sum without (collector, tier) (
           collector:owner:info * ignoring (team, tier) group_left ()
-          (collector:health:score * (collector:impact:weight or 0 * collector:health:state + 1))
+          (collector:health:score * collector:impact:weight)
         )
         /
         sum without (collector, tier) (
           collector:owner:info * ignoring (team, tier) group_left ()
-          ((collector:impact:weight or 0 * collector:health:state + 1) and collector:health:score)
+          (collector:impact:weight and collector:health:score)
         )
       |||),
     ]),
@@ -53,12 +52,12 @@ function(config, lib) {
       lib.record('fleet:risk:ratio', |||
         fleet:impact:score
         /
-        sum without (collector) (collector:impact:weight or 0 * collector:health:state + 1)
+        sum without (collector) (collector:impact:weight)
       |||),
       lib.record('fleet:health:score', |||
-        sum without (collector) (collector:health:score * (collector:impact:weight or 0 * collector:health:state + 1))
+        sum without (collector) (collector:health:score * collector:impact:weight)
         /
-        sum without (collector) ((collector:impact:weight or 0 * collector:health:state + 1) and collector:health:score)
+        sum without (collector) (collector:impact:weight and collector:health:score)
       |||),
       // Confirmed failing, and not explained by one dependency.
       lib.record('fleet:failing:count', |||

@@ -29,6 +29,7 @@
       import 'prediction.libsonnet',
       import 'risk.libsonnet',
       import 'recovery.libsonnet',
+      import 'labels.libsonnet',
       import 'meta.libsonnet',
       import 'scorecard.libsonnet',
     ]),

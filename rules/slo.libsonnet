@@ -13,11 +13,11 @@ function(config, lib) {
         events: lib.fact('collection_sli_events_total', 'sli="availability"'),
         default: c.defaultObjective,
       }),
+      lib.record('collector:sli_events:total', lib.fact('collection_sli_events_total')),
+      lib.record('collector:sli_errors:total', lib.fact('collection_sli_errors_total')),
     ] + [
-      lib.record('collector:sli_events:increase', lib.increase('collection_sli_events_total', window), { window: window })
-      for window in windows
-    ] + [
-      lib.record('collector:sli_errors:increase', lib.increase('collection_sli_errors_total', window), { window: window })
+      lib.record('collector:sli_%s:increase' % kind, lib.increase('collection_sli_%s_total' % kind, window, now='collector:sli_%s:total' % kind), { window: window })
+      for kind in ['events', 'errors']
       for window in windows
     ] + [
       // A ratio of sums; no events, no ratio.

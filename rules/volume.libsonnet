@@ -10,7 +10,7 @@ function(config, lib) {
     for day in days
   ]),
   local least(days) = std.join('\n  or ', [
-    'label_replace(min_over_time(collector:records:level[2h] offset %dh), "days", "%d", "", "")' % [24 * day - 1, day]
+    'label_replace(min_over_time(collector:records:hourly_low[2h] offset %dh), "days", "%d", "", "")' % [24 * day - 1, day]
     for day in days
   ]),
   groups: [
@@ -127,6 +127,7 @@ function(config, lib) {
     lib.group('volume-long', config.longInterval, [
       lib.record('collector:runs:hourly', 'collector:runs:history'),
       lib.record('collector:records:hourly', 'collector:records:level'),
+      lib.record('collector:records:hourly_low', 'min_over_time(collector:records:level[%ds])' % lib.seconds(config.longInterval)),
       lib.record('collector:records:week', |||
         quantile_over_time(0.5, collector:records:hourly[7d])
         and count_over_time(collector:records:hourly[7d]) >= %d

@@ -29,12 +29,13 @@ function(config) {
   // extrapolated) and as cheap over two weeks as over an hour. Counters start at 0 with their
   // collector and survive restarts of the exporter, so without an older sample the counter itself
   // is the increase.
-  increase(metric, window, extra='', drop=[])::
+  // `now` names the series that holds the newest value, where one is recorded.
+  increase(metric, window, extra='', drop=[], now=this.fact(metric, extra, drop))::
     |||
       (%(now)s - %(past)s) >= 0
       or
       %(now)s
-    ||| % { now: this.fact(metric, extra, drop), past: this.fact(metric, extra, drop, offset=window) },
+    ||| % { now: now, past: this.fact(metric, extra, drop, offset=window) },
 
   // A series recorded in the long group: instant selectors look back five minutes only, so readers
   // hold its value over two missed evaluations (also within the group: vmalert writes later).

@@ -33,11 +33,25 @@ def encode_series(labels: Mapping[str, str], times: Times, values: Values) -> by
     ``times`` are ascending milliseconds (not before 1971), ``values`` as long; stale markers keep
     their bits.
     """
-    head = b"".join(
+    return frame(encode_labels(labels), encode_samples(times, values))
+
+
+def frame(labels: bytes, samples: bytes) -> bytes:
+    """Encoded labels and samples as an element of ``WriteRequest.timeseries``."""
+    return _field(1, labels + samples)
+
+
+def encode_labels(labels: Mapping[str, str]) -> bytes:
+    """The labels of a ``TimeSeries``; those without a value are left out."""
+    return b"".join(
         _field(1, _field(1, name.encode()) + _field(2, value.encode()))
         for name, value in sorted(labels.items())
         if value
     )
+
+
+def encode_samples(times: Times, values: Values) -> bytes:
+    """The samples of a ``TimeSeries``; arguments as for `encode_series`."""
     samples = np.empty(len(times), dtype=_SAMPLE)
     samples["head"] = 0x1012
     samples["value_tag"] = 0x09
@@ -46,7 +60,7 @@ def encode_series(labels: Mapping[str, str], times: Times, values: Values) -> by
     for byte in range(6):
         continued = 0x80 if byte < 5 else 0
         samples["time"][:, byte] = ((times >> (7 * byte)) & 0x7F) | continued
-    return _field(1, head + samples.tobytes())
+    return samples.tobytes()
 
 
 def requests(encoded: Iterable[bytes]) -> Iterator[bytes]:
