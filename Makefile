@@ -85,7 +85,7 @@ demo: $(STAMP) tools ## a small fleet breaks and recovers before your eyes (DEMO
 	  --alertmanager "$$($(BIN)/python tests/tools.py which alertmanager)"
 
 bench: $(STAMP) tools ## speed and size beside peers measured in the same run (tests/bench/README.md)
-	@for part in ingest scrape restart client capacity; do echo "== $$part"; \
+	@for part in ingest scrape restart client capacity dashboards; do echo "== $$part"; \
 	  $(BIN)/python -m tests.bench.$$part || exit 1; done
 
 COLLECTORS ?= 1000 5000

@@ -423,10 +423,29 @@ function(kit)
   ];
 
   local repair = [
+    kit.stat({
+      title: 'Incidents of a week',
+      description: 'Incidents that ended within the last seven days.',
+      unit: 'short',
+      width: 3,
+      queries: [kit.instant(q('sum by (%%(by)s) (%s)' % kit.ownSlow('collector:incidents:week')), 'incidents')],
+      options: { colorMode: 'none' },
+      noValue: 'No hour is over yet',
+    }),
+    kit.stat({
+      title: 'Time to recovery',
+      description: 'From the first bad run of an incident to the next good one, the mean of the last seven days. Promised: under five minutes over the fleet.',
+      unit: 's',
+      width: 3,
+      queries: [kit.instant(kit.ownSlow('collector:time_to_recovery:seconds'), 'mean')],
+      options: { colorMode: 'none' },
+      noValue: 'No incident in a week',
+    }),
     kit.bars({
       title: 'Recovery attempts and results',
       description: 'What was tried and how it ended, per interval. Only a later good run counts as success.',
       unit: 'short',
+      width: 9,
       queries: [
         line(counted('collection_recovery_attempts_total', 'action') + ' > 0', 'tried: {{action}}'),
         line(counted('collection_recovery_results_total', 'result') + ' > 0', 'ended: {{result}}'),
@@ -437,6 +456,7 @@ function(kit)
       title: 'Incidents that ended',
       description: 'Incidents per interval by how they ended: by automatic recovery, by a person, or by themselves.',
       unit: 'short',
+      width: 9,
       queries: [line(counted('collection_incidents_total', 'ended_by') + ' > 0', '{{ended_by}}')],
       noValue: 'No incident ended in this time range',
     }),

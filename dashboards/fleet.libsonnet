@@ -236,7 +236,7 @@ function(kit)
           unit: 'percentunit',
           min: 0,
           max: 1,
-          width: 8,
+          width: 6,
           thresholds: kit.steps([[null, 'transparent'], [kit.config.fleet.riskShare, 'orange']]),
           queries: [
             kit.query(kit.rule('fleet:health:score'), 'health'),
@@ -249,15 +249,27 @@ function(kit)
           title: 'Impact of open incidents',
           description: 'Weight times severity of all open incidents: compares this night with other nights.',
           unit: 'short',
-          width: 8,
+          width: 6,
           queries: [kit.query(kit.rule('fleet:impact:score'), 'impact')],
+          noValue: 'No incident is open',
+        }),
+        kit.timeseries({
+          title: 'What open incidents took so far',
+          description: 'Records that were not collected (what the collectors usually bring, times the runs they missed) and what that has cost, of all open incidents and teams.',
+          unit: 'short',
+          width: 6,
+          queries: [
+            kit.query(kit.rule('fleet:impact:records_missed'), 'records missed'),
+            kit.query(kit.rule('fleet:impact:cost'), 'cost'),
+          ],
+          overrides: [kit.byName('cost', { unit: settings.costUnit })],
           noValue: 'No incident is open',
         }),
         kit.barGauge({
           title: 'Where impact comes from',
           description: 'Collectors with the largest impact now: weight in collectors.yml times severity of what is wrong.',
           unit: 'short',
-          width: 8,
+          width: 6,
           decimals: 1,
           thresholds: kit.steps([[null, 'orange']]),
           queries: [kit.instant(q('topk(10, %s > 0)' % kit.teams(kit.rule('collector:impact:score'))), '{{collector}}')],
@@ -269,7 +281,7 @@ function(kit)
       kit.row('Who is affected', [
         kit.table({
           title: 'By team',
-          description: 'Collectors of each team, how many of them fail, and what that costs an hour.',
+          description: 'Collectors of each team, how many of them fail, their health, the share of their weight that is at risk, and what open incidents have cost.',
           width: 12,
           noValue: 'No collector has reported yet',
           sortBy: [{ displayName: 'Failing', desc: true }],
@@ -292,6 +304,14 @@ function(kit)
               max: 1,
               thresholds: health,
               color: 'gauge',
+            },
+            {
+              title: 'At risk',
+              expr: q('max by (%%(and)steam) (%s)' % kit.rule('team:risk:ratio', 'team=~"$team"')),
+              unit: 'percentunit',
+              decimals: 0,
+              thresholds: kit.steps([[null, 'green'], [kit.config.fleet.riskShare, 'orange']]),
+              color: 'text',
             },
             {
               title: 'Cost so far',

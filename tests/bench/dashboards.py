@@ -11,6 +11,7 @@ compared between machines and between quiet and busy ones:
 
 import argparse
 import re
+import signal
 import statistics
 import sys
 import tempfile
@@ -138,6 +139,7 @@ def main() -> int:
     parser.add_argument("--days", type=float, default=8, help="of history, as far as it is read")
     parser.add_argument("--suite", help="Debian release whose Prometheus is measured")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the engine ends with us
     copies = -(-arguments.collectors // COLLECTORS)
     span = dataset.END - dataset.START
     binary = tool("prometheus", suite=arguments.suite)

@@ -10,6 +10,8 @@ without rules, with the pack, and with one SLO per collector as Sloth generates 
 
 import argparse
 import json
+import signal
+import sys
 import tempfile
 import threading
 import time
@@ -263,6 +265,7 @@ def main() -> int:
     )
     parser.add_argument("--suite", help="Debian release whose Prometheus is measured")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the engine ends with us
     print(
         "| collectors | rules of | rules | size MB | reload s | cores | cores of rules | evaluation s per 30 s | memory MB |"
     )
