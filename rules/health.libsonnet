@@ -20,9 +20,9 @@ function(config, lib) {
     lib.record('collector:suspicion:last_run_timestamp_seconds', 'collector:last_run:timestamp_seconds and ignoring (window) %s' % condition, { problem: problem }),
   local confirmed(problem) = 'sum without (problem) (collector:suspicion:confirmed_seconds{problem="%s"})' % problem,
   // The median of the last 10 runs is off, and that of the last 3 still nearly so: ten runs may lie on both sides of an outage.
-  local persists(deviation, off, sign) =
-    'sum without (window) (%(d)s{window="10"} %(off)s %(sign)scollector:records:limit{window="10"}) and sum without (window) (%(d)s{window="3"} %(off)s %(sign)s0.75 * collector:records:limit{window="3"})'
-    % { d: deviation, off: off, sign: sign },
+  local persists(off, sign) =
+    'sum without (window) (collector:records:unusual_ratio{window="10"} %(off)s %(sign)s1) and sum without (window) (collector:records:unusual_ratio{window="3"} %(off)s %(sign)s0.75)'
+    % { off: off, sign: sign },
 
   groups: [
     lib.group('problems', config.fastInterval, [
@@ -134,8 +134,8 @@ function(config, lib) {
       // The median of the last 3 runs is off, as two stray runs in a row can make it. Kept with the end
       // of the newest run, to tell how many more runs it has been so.
       suspicion('slow', 'collector:duration:level_seconds{window="3"} > collector:duration:limit_seconds{window="3"}'),
-      suspicion('volume_low', 'collector:records:deviation{window="3"} < -collector:records:limit{window="3"}'),
-      suspicion('volume_high', 'collector:records:deviation{window="3"} > collector:records:limit{window="3"}'),
+      suspicion('volume_low', 'collector:records:unusual_ratio{window="3"} < -1'),
+      suspicion('volume_high', 'collector:records:unusual_ratio{window="3"} > 1'),
       suspicion('quality', 'collector:quality:level_ratio{window="3"} < ignoring (window) collector:quality:limit_ratio'),
       // Two more runs, or one of a slow job, whose strays are days apart.
       lib.record('collector:suspicion:confirmed_seconds', |||
@@ -171,7 +171,7 @@ function(config, lib) {
         (
           min without (window) (
             collector:records:level / (collector:records:expected_best >= %(min)d)
-            and collector:records:deviation < -collector:records:limit
+            and collector:records:unusual_ratio < -1
             and ignoring (window) (
               %(confirmed)s
               or %(still)s
@@ -184,12 +184,12 @@ function(config, lib) {
         min: config.volume.minRecords,
         target: lib.fact('collection_min_records'),
         confirmed: confirmed('volume_low'),
-        still: persists('collector:records:deviation', '<', '-'),
+        still: persists('<', '-'),
       }),
       problem('volume_high', 'warning', |||
         max without (window) (
           collector:records:level / (collector:records:expected_best >= %(min)d)
-          and collector:records:deviation > collector:records:limit
+          and collector:records:unusual_ratio > 1
           and ignoring (window) (
             %(confirmed)s
             or %(still)s
@@ -198,7 +198,7 @@ function(config, lib) {
       ||| % {
         min: config.volume.minRecords,
         confirmed: confirmed('volume_high'),
-        still: persists('collector:records:deviation', '>', ''),
+        still: persists('>', ''),
       }),
       // What the last 10 runs were is over where the last 3 are nearly as good as usual.
       problem('quality', 'warning', |||
@@ -226,7 +226,7 @@ function(config, lib) {
     ] + [
       problem(speed.name, 'warning', |||
         max without (sli, window) (
-          collector:burn_rate:ratio
+          collector:burn_rate:ratio{window=~"%(short)s|%(long)s"}
           and (collector:burn_rate:ratio{window="%(short)s"} > %(shortBurn)g or collector:burn_rate:ratio{window="%(long)s"} > %(longBurn)g)
           and collector:sli_errors:surprise_nats > ignoring (sli, window) group_left () %(limit)s
           and ignoring (window) collector:sli_errors:surprise_nats{window="%(recent)s"} > ignoring (sli, window) group_left () %(limit)s

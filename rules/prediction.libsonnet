@@ -58,8 +58,8 @@ function(config, lib) {
       lib.prediction('volume_zero', |||
         sum without (window) (collector:records:level{window="10"}) / -(%(slope)s < 0) < %(horizon)d
         and sum without (window) (collector:records:level{window="10"} > 0) < 0.7 * collector:records:usual
-        and sum without (window) (collector:records:deviation{window="10"} < -collector:records:limit)
-        and sum without (window) (collector:records:deviation{window="3"} < -collector:records:limit)
+        and sum without (window) (collector:records:unusual_ratio{window="10"} < -1)
+        and sum without (window) (collector:records:unusual_ratio{window="3"} < -1)
         and collector:records:usual >= %(min)d
       ||| % { slope: lib.held('collector:records:slope'), horizon: lib.seconds(p.volumeHorizon), min: config.volume.minRecords }),
       // How sure: 1 where a clock decides, else what the evidence behind the estimate says.

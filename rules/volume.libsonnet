@@ -112,6 +112,12 @@ function(config, lib) {
         factor: std.log(c.minFactor),
         slow: std.log(c.minFactorSlow),
       }),
+      // Deviations that may be news, in units of the limit: beyond 1 they are.
+      lib.record('collector:records:unusual_ratio', |||
+        collector:records:deviation / collector:records:limit > 0.75
+        or
+        collector:records:deviation / collector:records:limit < -0.75
+      |||),
       lib.record('collector:records:lower', |||
         clamp_min(
           (collector:records:expected_best + ignoring (window) group_left () collector:records:floor) * exp(-collector:records:limit)
