@@ -10,12 +10,16 @@ function(config, lib) {
     for day in days
   ]),
   local least(days) = std.join('\n  or ', [
-    'label_replace(min_over_time(collector:records:hourly_low[2h] offset %dh), "days", "%d", "", "")' % [24 * day - 1, day]
+    'label_replace(min_over_time(collector:records:quarter_low[135m] offset %dm), "days", "%d", "", "")' % [1440 * day - 75, day]
     for day in days
   ]),
   groups: [
     lib.group('volume', config.slowInterval, [
       lib.record('collector:records:level', lib.fact('collection_window_records', 'window=~"3|10"')),
+    ]),
+    // The least of each quarter of an hour, so that nobody reads every level of an hour.
+    lib.group('volume-lows', '15m', [
+      lib.record('collector:records:quarter_low', 'min_over_time(collector:records:level[15m])'),
     ]),
     lib.group('volume-models', config.baselineInterval, [
       lib.record('collector:records:usual', lib.fact('collection_window_records', 'window="100"', ['window'])),
@@ -133,7 +137,6 @@ function(config, lib) {
     lib.group('volume-long', config.longInterval, [
       lib.record('collector:runs:hourly', 'collector:runs:history'),
       lib.record('collector:records:hourly', 'collector:records:level'),
-      lib.record('collector:records:hourly_low', 'min_over_time(collector:records:level[%ds])' % lib.seconds(config.longInterval)),
       lib.record('collector:records:week', |||
         quantile_over_time(0.5, collector:records:hourly[7d])
         and count_over_time(collector:records:hourly[7d]) >= %d

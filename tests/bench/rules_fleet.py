@@ -115,7 +115,7 @@ def past(samples: Samples, target: dict[str, str], end: float) -> list[Past]:
     for window in ("3", "10"):
         recorded("collector:records:level", 60, wave, window=window)
         recorded("collector:records:hourly", 3600, wave, window=window)
-        recorded("collector:records:hourly_low", 3600, wave, window=window)
+        recorded("collector:records:quarter_low", 900, wave, window=window)
         for model in ("flat", "daily", "weekly"):
             recorded(
                 "collector:records:error_hourly", 3600, constant(0.1), window=window, model=model
