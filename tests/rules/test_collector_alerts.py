@@ -1,11 +1,14 @@
 """Alerts about one collector: silent on the healthy look-alike, firing in time, resolved."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from collection_health.schedule import utc
-from tests.rules.story import Alert, Story
+from tests.rules.story import RULES, Alert, Story
+from tests.tools import tool
 
 TIMEOUT = "Reason timeout. "
 BURNS = "Collector orders burns the budget of one of its objectives {} times as fast as it may."
@@ -360,6 +363,56 @@ def test_volume_low_and_high(tmp_path: Path) -> None:
         ),
     )
     story.check(tmp_path)
+
+
+def test_volume_rhythm_that_moves_by_an_hour(tmp_path: Path) -> None:
+    """The clocks change: what came at ten yesterday comes at nine, and is no lack of records.
+
+    (As a story it would take a minute and a half: an hour must be long enough for a verdict.)
+    """
+    wanted = ("collection-volume-lows", "collection-volume-models")
+    groups = [
+        {
+            **group,
+            "rules": [
+                rule
+                for rule in group["rules"]
+                if rule["record"] in ("collector:records:quarter_low", "collector:records:expected_low")
+            ],
+        }
+        for group in yaml.safe_load(RULES[0].read_text())["groups"]
+        if group["name"] in wanted
+    ]  # fmt: skip
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": groups}))
+    level = 'collector:records:level{collector="orders", window="3"}'
+    expected = 'collector:records:expected_low{collector="orders", model="daily", window="3"}'
+    case = {
+        "interval": "5m",
+        "input_series": [
+            {"series": level, "values": f"150x{22 * 12} 60x{2 * 12 - 1} 150x{22 * 12}"},
+            {
+                "series": 'collector:interval:assumed_seconds{collector="orders"}',
+                "values": "300x600",
+            },
+        ],
+        "promql_expr_test": [
+            {
+                "expr": 'collector:records:expected_low{model="daily"}',
+                "eval_time": f"{24 + hour}h{minute}m",
+                "exp_samples": [{"labels": expected, "value": value}],
+            }
+            for hour, minute, value in ((20, 30, 150), (21, 10, 60), (21, 50, 60))
+        ],
+    }
+    story = {"rule_files": ["rules.yml"], "evaluation_interval": "5m", "tests": [case]}
+    (tmp_path / "story.yml").write_text(yaml.safe_dump(story))
+    done = subprocess.run(
+        [str(tool("promtool")), "test", "rules", str(tmp_path / "story.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_volume_trending_to_zero(tmp_path: Path) -> None:
