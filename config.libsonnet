@@ -127,6 +127,9 @@
       maxLateness: '20m',
       // but at least two scrape intervals: a deadline read from Prometheus is as old as its scrape.
       minLateness: '30s',
+      // A page waits until hesitation is out of the question: by this share of the interval longer, at
+      // most so long. Lower both where nobody can wait for a late run; 0 pages at once.
+      surelyMissing: { share: 0.35, atMost: '40m' },
       // A run hangs when it takes this many times its usual duration; more for collectors whose
       // durations vary much.
       hangingFactor: 4,

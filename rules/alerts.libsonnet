@@ -60,13 +60,15 @@ function(config, lib, alerts) {
         impact: 'Data arrives late and with gaps.',
         action: 'Compare the failed runs: reason, stage, host and time of day.',
       }, { keep_firing_for: '2h' }, unless=unlessToldRuns + unlessExplained),
-      problem('CollectorNotRunning', 'critical', 'not_running', 'freshness', {
+    ] + [
+      problem('CollectorNotRunning', severity, 'not_running', 'freshness', {
         summary: 'A collector did not run when it was due.',
         description: 'Collector {{ $labels.collector }} is {{ $value | humanizeDuration }} past the deadline of its next run.',
         cause: 'Its scheduler, worker or host is down, or it was removed without telling the inventory.',
         impact: 'Its data grows older with every missed run.',
         action: 'Check scheduler and worker, then start a run by hand.',
-      }),
+      })
+      for severity in ['critical', 'warning']
     ] + [
       problem('CollectorRunOverdue', severity, 'hanging', 'hanging', {
         summary: 'A run takes longer than it may.',

@@ -72,11 +72,15 @@ function(config, lib) {
       ||| % { limit: lib.limit('intermittent', 3), middle: lib.limit('intermittent', 10), long: lib.limit('intermittent', 30) }),
       // A dead scheduler, worker or host. A run under way is late, not missing; one that hangs is
       // told apart.
-      problem('not_running', 'critical', |||
+      problem('not_running', 'warning', |||
         time() - collector:run_deadline:timestamp_seconds > 0
         unless collector:running:seconds
         unless ignoring (collector) fleet:exporter:settling
       |||),
+      problem('not_running', 'critical', |||
+        sum without (problem, severity) (collector:problem:value{problem="not_running", severity="warning"})
+        > clamp(%(share)g * collector:interval:assumed_seconds, 0, %(most)d)
+      ||| % { share: config.freshness.surelyMissing.share, most: lib.seconds(config.freshness.surelyMissing.atMost) }),
       problem('hanging', 'warning', |||
         collector:running:seconds > collector:running:limit_seconds
       |||),

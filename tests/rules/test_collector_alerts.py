@@ -142,26 +142,37 @@ def test_failing_intermittently_for_a_day(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("every", "step", "late", "overdue", "since"),
+    ("every", "step", "late", "overdue", "since", "severities"),
     [
-        ("30s", "30s", 7, "20s", "50s ago"),
-        ("1h", "5m", 1.75, "9m 50s", "29m 50s ago"),
-        ("1d", "1h", 1.125, "1h 39m 50s", "1h 59m 50s ago"),
+        ("30s", "30s", 7, "20s", "50s ago", ["critical", "warning"]),
+        ("1h", "5m", 1.75, "9m 50s", "29m 50s ago", ["warning"]),
+        ("1h", "5m", 2, "24m 50s", "44m 50s ago", ["critical", "warning"]),
+        ("1d", "1h", 1.125, "1h 39m 50s", "1h 59m 50s ago", ["critical", "warning"]),
     ],
 )
 def test_not_running(
-    tmp_path: Path, every: str, step: str, late: float, overdue: str, since: str
+    tmp_path: Path,
+    every: str,
+    step: str,
+    late: float,
+    overdue: str,
+    since: str,
+    severities: list[str],
 ) -> None:
-    """A late run is no news before grace, usual duration and hesitation are over."""
+    """A late run is no news before grace, usual duration and hesitation are over, and no page
+    before a busy scheduler cannot be the reason."""
     story = Story(step=step)
     orders = story.collector(every=every).past(20).good(2)
     orders.silent("CollectorNotRunning", after=late - 3 if every == "30s" else 1)
     orders.fires(
         "CollectorNotRunning",
-        Alert(
-            "critical",
-            f"Collector orders is {overdue} past the deadline of its next run.",
-            since=since,
+        *(
+            Alert(
+                severity,
+                f"Collector orders is {overdue} past the deadline of its next run.",
+                since=since,
+            )
+            for severity in severities
         ),
         after=late,
     )
