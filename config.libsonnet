@@ -123,13 +123,13 @@
       // Schedulers hesitate. A run may be as late as this collector's runs have lately been, at most
       // this share of its interval and at most so long; without a day of history that much at once.
       // Lower both where schedulers are punctual and minutes matter.
-      lateness: 0.35,
-      maxLateness: '20m',
+      lateness: 0.3,
+      maxLateness: '15m',
       // but at least two scrape intervals: a deadline read from Prometheus is as old as its scrape.
       minLateness: '30s',
       // A page waits until hesitation is out of the question: by this share of the interval longer, at
       // most so long. Lower both where nobody can wait for a late run; 0 pages at once.
-      surelyMissing: { share: 0.35, atMost: '40m' },
+      surelyMissing: { share: 0.4, atMost: '45m' },
       // A run hangs when it takes this many times its usual duration; more for collectors whose
       // durations vary much.
       hangingFactor: 4,
