@@ -25,10 +25,10 @@ function(config, lib) {
         or
         0 * count without (problem, severity) (max_over_time(collector:problem:value{severity="critical"}[%ds]))
       ||| % (600 + std.foldl(std.max, [
-        lib.seconds(after)
-        for tier in std.objectFields(e)
-        for after in e[tier]
-      ], 0))),
+               lib.seconds(after)
+               for tier in std.objectFields(e)
+               for after in e[tier]
+             ], 0))),
     ]),
     lib.group('recovery', config.longInterval, [
       lib.record('collector:incidents:week', lib.increase('collection_incidents_total', '7d')),
