@@ -32,9 +32,12 @@
     fastInterval: '30s',
     // Levels, deviations, dependency and fleet figures that move in minutes.
     slowInterval: '1m',
-    // Flake rates, thresholds and expectations: they move in hours. At most 2m, because other rules
-    // read them with Prometheus' five minutes of look-back.
-    baselineInterval: '2m',
+    // Thresholds, limits and expectations: they move in hours. Below 5m, because dashboards and most
+    // rules read them with Prometheus' five minutes of look-back.
+    baselineInterval: '4m',
+    // What is counted over days and weeks, and sums by team: other rules and dashboards hold these
+    // over two missed evaluations. Shorter makes them dearer and no better.
+    historyInterval: '15m',
     // Hourly figures, week-long quantiles and scorecards, the most expensive rules of the pack.
     // Shorter makes them dearer and little better.
     longInterval: '1h',

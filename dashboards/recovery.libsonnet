@@ -4,10 +4,9 @@ function(kit)
   // Over the time range shown, so that the picker asks the question.
   local each(metric, extra='') = kit.teams(kit.grown(metric, '$__range', '', extra));
   local total(metric, extra='') = 'sum(%s)' % each(metric, extra);
-  // From one bar to the next: a difference of sums, cheap over a week of the whole fleet.
+  // From one bar to the next: a difference of sums.
   local perBar(metric, by) =
-    local sum(past) = 'sum by (%s) (%s)' % [by, kit.teams(metric + '{%(facts)s}' + past)];
-    '%s - %s > 0' % [sum(''), sum(' offset $__interval')];
+    '%s - %s > 0' % [kit.teamSum(metric, by), kit.teamSum(metric, by, past=' offset $__interval')];
   local configure = 'No collector has a recovery section: see recovery in collectors.yml';
 
   kit.new({
@@ -114,14 +113,14 @@ function(kit)
           title: 'Recovery attempts by action',
           description: 'Attempts per interval of what was tried: rerun, restart and whatever else collectors.yml defines.',
           unit: 'short',
-          queries: [kit.query(q(perBar('collection_recovery_attempts_total', 'action')), '{{action}}')],
+          queries: [kit.query(perBar('team:recovery_attempts:total', 'action'), '{{action}}')],
           noValue: 'No recovery was attempted in this time range',
         }),
         kit.bars({
           title: 'Recovery results',
           description: 'How attempts ended, per interval. Only a later good run counts as success; exit code 0 does not.',
           unit: 'short',
-          queries: [kit.query(q(perBar('collection_recovery_results_total', 'result')), '{{result}}')],
+          queries: [kit.query(perBar('team:recovery_results:total', 'result'), '{{result}}')],
           noValue: 'No recovery ended in this time range',
         }),
         kit.timeseries({
@@ -162,7 +161,7 @@ function(kit)
           title: 'How incidents ended',
           description: 'Incidents per interval that ended by automatic recovery, by a person, or by themselves.',
           unit: 'short',
-          queries: [kit.query(q(perBar('collection_incidents_total', 'ended_by')), '{{ended_by}}')],
+          queries: [kit.query(perBar('team:incidents:total', 'ended_by'), '{{ended_by}}')],
           overrides: [
             kit.byName('automatic', kit.color('green')),
             kit.byName('self', kit.color('blue')),
@@ -196,15 +195,12 @@ function(kit)
         }),
         kit.stateTimeline({
           title: 'Recoveries over time',
-          description: 'When a recovery was under way (blue) or exhausted (red), for collectors where either happened.',
+          description: 'When a recovery was under way (blue), held by its breaker (orange) or exhausted (red), for collectors where that happened.',
           unit: 'none',
           width: 24,
           height: 8,
-          local status = '(%s + 2 * %s)' % [kit.fact('collection_recovery_in_progress'), kit.fact('collection_recovery_exhausted')],
-          queries: [kit.query(q('%s and on (%%(by)s) (%s > 0)' % [status, kit.teams(
-            '(max by (%(by)s) (max_over_time(collection_recovery_in_progress{%(facts)s}[$__range] @ end())) + max by (%(by)s) (max_over_time(collection_recovery_exhausted{%(facts)s}[$__range] @ end())))'
-          )]), '{{collector}}')],
-          mappings: [kit.valueMap({ '0': ['idle', 'transparent'], '1': ['under way', 'blue'], '2': ['exhausted', 'red'], '3': ['exhausted', 'red'] })],
+          queries: [kit.query(q(kit.teams(kit.rule('collector:recovery:state') + ' > 0')), '{{collector}}')],
+          mappings: [kit.valueMap({ '1': ['under way', 'blue'], '2': ['breaker open', 'orange'], '3': ['exhausted', 'red'] })],
           links: kit.seriesToCollector,
           noValue: 'No recovery was attempted in this time range',
         }),

@@ -10,8 +10,9 @@ function(kit)
   // The period a budget is for.
   local period = config.slo.window;
   // Good share of all events: a ratio of sums over collectors, never a mean of their ratios.
-  local share(errors, events) = q('1 - sum by (sli) (%s) / (sum by (sli) (%s) > 0)' % [kit.teams(errors), kit.teams(events)]);
-  local increase(what, window) = kit.rule('collector:sli_%s:increase' % what, 'window="%s"' % window);
+  local share(errors, events) = '1 - %s / (%s > 0)' % [errors, events];
+  local grown(what) = q('sum by (sli) (%s)' % kit.teams(kit.grown('collection_sli_%s_total' % what, '$__range', 'sli')));
+  local increase(what, window) = kit.teamSum('team:sli_%s:increase' % what, 'sli', 'window="%s"' % window);
   // Rows of a table: the smallest budgets.
   local smallest = 'bottomk(%d, %s)' % [worst, kit.teams(remaining)];
   local of(expr) = q('%s and on (%%(by)s, sli) %s' % [expr, smallest]);
@@ -55,10 +56,7 @@ function(kit)
           unit: 'percentunit',
           decimals: 2,
           width: 12,
-          queries: [kit.instant(share(
-            kit.grown('collection_sli_errors_total', '$__range', 'sli'),
-            kit.grown('collection_sli_events_total', '$__range', 'sli'),
-          ), '{{sli}}')],
+          queries: [kit.instant(share(grown('errors'), grown('events')), '{{sli}}')],
           options: { colorMode: 'none' },
           noValue: declare,
         }),
@@ -112,6 +110,7 @@ function(kit)
           title: 'Fastest burn',
           description: 'The ten fastest burn rates over one day. Above 1 the promise breaks before the period ends; at the red line it is news.',
           unit: 'short',
+          maxDataPoints: 100,
           queries: [kit.query(q('topk(10, %s)' % kit.teams(burn('1d') + ' > 0')), '{{collector}} {{sli}}')],
           thresholds: kit.steps([[null, 'green'], [1, 'orange'], [config.slo.burn['1d'], 'red']]),
           links: kit.seriesToCollector,
@@ -126,7 +125,6 @@ function(kit)
           unit: 'percentunit',
           max: 1,
           custom: { axisSoftMin: 0.9 },
-          maxDataPoints: 100,
           queries: [kit.query(share(increase('errors', '1d'), increase('events', '1d')), '{{sli}}')],
           noValue: declare,
         }),
@@ -134,7 +132,7 @@ function(kit)
           title: 'Broken events by promise',
           description: 'Events within the hour before each point that missed their target, by promise.',
           unit: 'short',
-          queries: [kit.query(q('sum by (sli) (%s) > 0' % kit.teams(increase('errors', '1h'))), '{{sli}}')],
+          queries: [kit.query(increase('errors', '1h') + ' > 0', '{{sli}}')],
           noValue: 'Every event met its target in this time range',
         }),
       ]),

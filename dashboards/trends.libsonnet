@@ -5,10 +5,8 @@ function(kit)
   local settings = kit.config.dashboards;
   local past(days) = if days == 0 then '' else ' offset %dd' % days;
   // Every run is an event of the availability promise, and an error when it failed or was missed.
-  local ofDay(what, ago) = 'sum(%s)' % kit.teams(
-    kit.rule('collector:sli_%s:increase' % what, 'sli="availability", window="1d"') + past(ago)
-  );
-  local failedShare(ago) = q('%s / (%s > 0)' % [ofDay('errors', ago), ofDay('events', ago)]);
+  local ofDay(what, ago) = kit.teamSum('team:sli_%s:increase' % what, 'sli', 'sli="availability", window="1d"', past(ago));
+  local failedShare(ago) = '%s / (%s > 0)' % [ofDay('errors', ago), ofDay('events', ago)];
   local weeks = [[0, 'now'], [7, 'last week'], [14, 'two weeks ago']];
   local faded = [kit.byName('now', kit.color('blue') + { 'custom.lineWidth': 2 }), kit.dashed('last week', 'text'), kit.dashed('two weeks ago', 'super-light-blue')];
   local history = 'No history yet: comparisons appear after a week';
@@ -53,7 +51,7 @@ function(kit)
           description: 'Runs within the day before each point, now and at the same time of earlier weeks. A drop is work that no longer happens.',
           unit: 'short',
           maxDataPoints: 200,
-          queries: [kit.query(q(ofDay('events', w[0])), w[1]) for w in weeks],
+          queries: [kit.query(ofDay('events', w[0]), w[1]) for w in weeks],
           overrides: faded,
           noValue: 'No run in this time range',
         }),
@@ -71,6 +69,7 @@ function(kit)
           title: 'Recognised seasonality',
           description: 'How many collectors are predicted best by which past: recent level (flat), same hour of other days (daily), of other weeks (weekly).',
           unit: 'short',
+          maxDataPoints: 100,
           queries: [kit.query(q('count by (model) (%s)' % kit.teams(kit.rule('collector:records:season', 'window="10"'))), '{{model}}')],
           noValue: 'Not enough history yet: a model is chosen after about a week of records',
         }),

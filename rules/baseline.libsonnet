@@ -43,23 +43,20 @@ function(config, lib) {
       past: lib.fact(metric, extra, drop, offset=config.historyWindow),
     },
 
-  local dayOld(name) = '%s or %s' % [lib.held(name, config.baselineInterval, offset='1d'), name],
+  local dayOld(name) = '%s or %s' % [lib.held(name, config.historyInterval, offset='1d'), lib.held(name, config.historyInterval)],
   local indented(expr) = std.strReplace(std.rstripChars(expr, '\n'), '\n', '\n  '),
-  // The runs that the usual rate rests on: its own, and as many as what is known of collectors in
-  // general is worth.
-  local basis = '(sum without (half) (collector:runs:half) + %d)' % f.priorRuns,
   // One rate for the window and for what is usual, where the window is the worse of the two.
   local pooled(ratio, count, usual) = |||
     (
-      %(ratio)s * %(count)s + ignoring (window) group_left () (%(usual)s * %(basis)s)
+      %(ratio)s * %(count)s + ignoring (window) group_left () (%(usual)s * collector:flake:basis_count)
     )
     /
     (
-      %(count)s + ignoring (window) group_left () %(basis)s
+      %(count)s + ignoring (window) group_left () collector:flake:basis_count
     )
     and
     %(ratio)s > ignoring (window) group_left () %(usual)s
-  ||| % { ratio: ratio, count: count, usual: usual, basis: basis },
+  ||| % { ratio: ratio, count: count, usual: usual },
   local kl(ratio, pool) = '%(r)s * ln(%(r)s / %(p)s) + (1 - %(r)s) * ln((1 - %(r)s) / (1 - %(p)s))' % { r: 'clamp(%s, 0.0001, 0.9999)' % ratio, p: pool },
   // Likelihood ratio of two rates to one, in nats (half of Wilks' G): m KL(window || pooled) +
   // n KL(usual || pooled).
@@ -68,17 +65,16 @@ function(config, lib) {
     +
     (
       (%(past)s)
-      * ignoring (window) group_left () %(basis)s
+      * ignoring (window) group_left () collector:flake:basis_count
     )
   ||| % {
     count: count,
     window: kl(ratio, pool),
     past: std.strReplace(kl('USUAL', pool), 'clamp(USUAL, 0.0001, 0.9999)', '(0 * %s + ignoring (window) group_left () %s)' % [pool, usual]),
-    basis: basis,
   },
 
   groups: [
-    lib.group('failure-history', config.baselineInterval, [
+    lib.group('failure-history', config.historyInterval, [
       lib.record('collector:runs:history', lib.increase('collection_runs_total', config.historyWindow)),
     ] + [
       lib.record('collector:runs:half', half('collection_runs_total', number), { half: number })
@@ -102,7 +98,7 @@ function(config, lib) {
     ] + [
       lib.record('collector:reason_failures:history', lib.increase('collection_run_failures_total', config.historyWindow, 'reason=~"%s"' % std.join('|', f.nonHealingReasons))),
     ]),
-    lib.group('flakes', config.baselineInterval, [
+    lib.group('flake-history', config.historyInterval, [
       // Streaks of eight are outages, not flakes: they are left out of both ratios. So is a half of
       // the history with far more flakes than the other: an incident must not become its own usual.
       lib.record('collector:flakes:half', |||
@@ -165,14 +161,19 @@ function(config, lib) {
           0.9
         )
       ||| % prior),
+    ]),
+    lib.group('flakes', config.baselineInterval, [
+      // The runs that the usual rate rests on: its own, and as many as what is known of collectors in
+      // general is worth.
+      lib.record('collector:flake:basis_count', 'sum without (half) (%s) + %d' % [lib.held('collector:runs:half', config.historyInterval), f.priorRuns]),
       // As known a day ago: an incident must not become the usual that it is judged by.
       lib.record('collector:flake:start_ratio', dayOld('collector:flake:recent_start_ratio')),
       lib.record('collector:flake:persist_ratio', dayOld('collector:flake:recent_persist_ratio')),
       lib.record('collector:flake:likely_persist_ratio', |||
-        collector:flake:persist_ratio > ignoring (collector) group_left () fleet:flake:persist_ratio
+        collector:flake:persist_ratio > ignoring (collector) group_left () %(fleet)s
         or
-        0 * collector:flake:persist_ratio + ignoring (collector) group_left () clamp(fleet:flake:persist_ratio, 0.01, 0.9)
-      |||),
+        0 * collector:flake:persist_ratio + ignoring (collector) group_left () clamp(%(fleet)s, 0.01, 0.9)
+      ||| % { fleet: lib.held('fleet:flake:persist_ratio', config.historyInterval) }),
       // Share of failed runs while nothing is wrong: starts times mean length 1/(1-persist).
       lib.record('collector:flake:ratio', 'clamp(collector:flake:start_ratio / (1 - collector:flake:persist_ratio), 0.0001, 0.5)'),
       lib.record('collector:failing:threshold', threshold(dial, 'collector:flake:persist_ratio'), { severity: 'warning' }),

@@ -21,7 +21,10 @@ function(config, lib) {
       // Exists while the exporter was lately away: outcomes may still be on their way.
       lib.record('fleet:exporter:settling', 'min_over_time(fleet:exporter:up[%s]) < 1' % f.settle),
       // The exporter's deadline (next run, grace and usual duration), and what is granted on top.
-      lib.record('collector:run_deadline:timestamp_seconds', '%s + collector:run_deadline:slack_seconds' % lib.fact('collection_run_deadline_timestamp_seconds')),
+      lib.record('collector:run_deadline:timestamp_seconds', '%s + %s' % [
+        lib.fact('collection_run_deadline_timestamp_seconds'),
+        lib.held('collector:run_deadline:slack_seconds', config.baselineInterval),
+      ]),
       // Age of the last run over the age at which the next one is missing: above 1 a run is overdue.
       lib.record('collector:run_age:ratio', |||
         (time() - collector:last_run:timestamp_seconds)
@@ -44,12 +47,13 @@ function(config, lib) {
         (
           %(target)s
           or
-          (sum without (severity) (collector:failing:threshold{severity="critical"}) + 1) * collector:interval:seconds
+          (sum without (severity) (%(threshold)s) + 1) * collector:interval:seconds
           + (collector:run_deadline:timestamp_seconds - collector:last_run:timestamp_seconds)
         )
         > 0
       ||| % {
         target: lib.fact('collection_freshness_target_seconds'),
+        threshold: lib.held('collector:failing:threshold', config.baselineInterval, '{severity="critical"}'),
       }),
       lib.record('collector:data_age:seconds', |||
         time() - (

@@ -6,15 +6,17 @@ function(config, lib) {
   // what is over before anyone could act.
   local established = 'time() - collector:failing_since:timestamp_seconds >= clamp(0.5 * collector:interval:assumed_seconds, %d, %d)' % [lib.seconds(f.minSpan), lib.seconds(f.minStreak)],
   local problem = lib.problem,
+  // Held, so that no missed evaluation ends or lowers a verdict.
+  local threshold(severity) = lib.held('collector:failing:threshold', config.baselineInterval, '{severity="%s"}' % severity),
   // A reason that does not heal by itself and that this collector never recovered from on its own.
   local novel(reasons) = |||
     max without (reason, stage) (
       collector:last_failure:info{reason=~"%s"}
       unless ignoring (stage) (
-        collector:reason_failures:history > ignoring (reason) group_left () collector:consecutive_failures:count
+        %s > ignoring (reason) group_left () collector:consecutive_failures:count
       )
     )
-  ||| % std.join('|', reasons),
+  ||| % [std.join('|', reasons), lib.held('collector:reason_failures:history', config.historyInterval)],
 
   local suspicion(problem, condition) =
     lib.record('collector:suspicion:last_run_timestamp_seconds', 'collector:last_run:timestamp_seconds and ignoring (window) %s' % condition, { problem: problem }),
@@ -28,26 +30,28 @@ function(config, lib) {
     lib.group('problems', config.fastInterval, [
       problem('failing', 'warning', |||
         collector:consecutive_failures:count >= (
-          sum without (severity) (collector:failing:threshold{severity="warning"})
+          sum without (severity) (%(threshold)s)
           or 0 * collector:consecutive_failures:count + %(cold)d
         )
         and %(established)s
         or (
           collector:consecutive_failures:count >= 1
           and %(novel)s
-          and collector:runs:history >= %(minRuns)d
+          and %(runs)s >= %(minRuns)d
         )%(impatient)s
       ||| % {
+        threshold: threshold('warning'),
         cold: f.coldStartRuns,
         established: established,
         novel: std.strReplace(std.rstripChars(novel(f.nonHealingReasons), '\n'), '\n', '\n  '),
+        runs: lib.held('collector:runs:history', config.historyInterval),
         minRuns: f.minRunsForSingle,
         impatient: if f.impatientTiers == [] then '' else '\nor (collector:consecutive_failures:count >= 1 and ignoring (team, tier) max without (team, tier) (collector:owner:info{tier=~"%s"}))' % std.join('|', f.impatientTiers),
       }),
       problem('failing', 'critical', |||
-        collector:consecutive_failures:count >= sum without (severity) (collector:failing:threshold{severity="critical"})
+        collector:consecutive_failures:count >= sum without (severity) (%s)
         and %s
-      ||| % established),
+      ||| % [threshold('critical'), established]),
       // Worse than its own past among the last 10 runs without failing in a row for long; or among
       // the last 30 or 100, in many short streaks and not in one that is over.
       problem('intermittent', 'warning', |||

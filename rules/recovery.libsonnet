@@ -30,6 +30,14 @@ function(config, lib) {
                for after in e[tier]
              ], 0))),
     ]),
+    lib.group('recovery-totals', config.historyInterval, [
+      lib.record('team:%s:total' % total.name, lib.teamSum(lib.fact('collection_%s_total' % total.name, drop=total.drop), total.label))
+      for total in [
+        { name: 'incidents', label: 'ended_by', drop: [] },
+        { name: 'recovery_attempts', label: 'action', drop: [] },
+        { name: 'recovery_results', label: 'result', drop: [] },
+      ]
+    ]),
     lib.group('recovery', config.longInterval, [
       lib.record('collector:incidents:week', lib.increase('collection_incidents_total', '7d')),
       lib.record('collector:time_to_recovery:seconds', |||

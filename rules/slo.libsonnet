@@ -29,18 +29,21 @@ function(config, lib) {
         (1 - collector:slo:objective_ratio > 0)
       |||),
       lib.record('collector:error_budget:remaining_ratio', '1 - sum without (window) (collector:burn_rate:ratio{window="%s"})' % c.window),
+    ]),
+    lib.group('slo-evidence', config.baselineInterval, [
       // Only where there are errors enough to speak of: the rest of the fleet costs nothing here.
-      lib.record('collector:sli_errors:notable_ratio', |||
-        (collector:sli_errors:increase{window!="%(all)s"} >= %(minErrors)d)
-        /
-        (collector:sli_events:increase >= %(minEvents)d)
+      lib.record('collector:sli_errors:notable_count', |||
+        collector:sli_errors:increase{window!="%(all)s"} >= %(minErrors)d
+        and collector:sli_events:increase{window!="%(all)s"} >= %(minEvents)d
       ||| % { all: c.window, minErrors: c.minErrors, minEvents: c.minEvents }),
+      lib.record('collector:sli_events:notable_count', 'collector:sli_events:increase{window!="%s"} and collector:sli_errors:notable_count' % c.window),
+      lib.record('collector:sli_errors:notable_ratio', 'collector:sli_errors:notable_count / collector:sli_events:notable_count'),
       // What the collector's error ratio is otherwise: over the SLO's window without the last day(s).
       // n KL(ratio || otherwise) as for failures; a chronic violator is a matter for a report.
       lib.record('collector:sli_errors:usual_ratio', |||
         clamp(
-          (collector:sli_errors:increase{window="%(all)s"} - ignoring (window) group_right () (collector:sli_errors:increase and collector:sli_errors:notable_ratio) + 0.5)
-          / (collector:sli_events:increase{window="%(all)s"} - ignoring (window) group_right () (collector:sli_events:increase and collector:sli_errors:notable_ratio) + 10),
+          (collector:sli_errors:increase{window="%(all)s"} - ignoring (window) group_right () collector:sli_errors:notable_count + 0.5)
+          / (collector:sli_events:increase{window="%(all)s"} - ignoring (window) group_right () collector:sli_events:notable_count + 10),
           0.001, 0.5
         )
       ||| % { all: c.window }),
@@ -49,11 +52,15 @@ function(config, lib) {
           clamp(collector:sli_errors:notable_ratio, 0.0001, 0.9999) * ln(clamp(collector:sli_errors:notable_ratio, 0.0001, 0.9999) / collector:sli_errors:usual_ratio)
           + clamp(1 - collector:sli_errors:notable_ratio, 0.0001, 0.9999) * ln(clamp(1 - collector:sli_errors:notable_ratio, 0.0001, 0.9999) / (1 - collector:sli_errors:usual_ratio))
         )
-        * collector:sli_events:increase
+        * collector:sli_events:notable_count
         * ignoring (sli, window) group_left ()
         ((1 - clamp_min(collector:flake:persist_ratio - collector:flake:ratio, 0)) / (1 + clamp_min(collector:flake:persist_ratio - collector:flake:ratio, 0)))
         and collector:sli_errors:notable_ratio > collector:sli_errors:usual_ratio
       |||),
+    ]),
+    lib.group('slo-totals', config.historyInterval, [
+      lib.record('team:sli_%s:increase' % kind, lib.teamSum('collector:sli_%s:increase{window=~"1h|1d"}' % kind, 'sli, window'))
+      for kind in ['events', 'errors']
     ]),
   ],
 }

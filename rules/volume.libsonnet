@@ -135,7 +135,7 @@ function(config, lib) {
       |||),
     ]),
     lib.group('volume-long', config.longInterval, [
-      lib.record('collector:runs:hourly', 'collector:runs:history'),
+      lib.record('collector:runs:hourly', lib.held('collector:runs:history', config.historyInterval)),
       lib.record('collector:records:hourly', 'collector:records:level'),
       lib.record('collector:records:week', |||
         quantile_over_time(0.5, collector:records:hourly[7d])

@@ -22,7 +22,8 @@ function(config)
   local chosen = 'collector="$collector"';
   local one = matchers([facts, chosen]);
   local byCollector = prefix + 'collector';
-  local teams = 'and on (' + byCollector + ') collector:owner:info{' + matchers([clusterMatcher, 'team=~"$team"', 'tier=~"$tier"']) + '}';
+  local chosenTeams = 'team=~"$team", tier=~"$tier"';
+  local teams = 'and on (' + byCollector + ') collector:owner:info{' + matchers([clusterMatcher, chosenTeams]) + '}';
   local placeholders = { facts: facts, one: one, by: byCollector, and: prefix, teams: teams };
   local names = std.objectFields(placeholders);
   local memory = '[' + (2 * rules(config).seconds(config.longInterval) + 300) + 's]';
@@ -63,6 +64,9 @@ function(config)
       local counter(past) = 'sum by (' + labels + ') (' + braced(metric, [matchers, extra]) + past + ')';
       '(' + counter('') + ' - ' + counter(' offset $__interval') + ' >= 0)',
     teams(expr):: '(' + expr + ' ' + teams + ')',
+    // A sum that the rules keep for each team and tier, of the chosen ones; every quarter of an hour.
+    teamSum(metric, by, extra='', past='')::
+      'sum by (' + by + ') (last_over_time(' + braced(metric, [clusterMatcher, chosenTeams, extra]) + memory + past + '))',
     // For choosing what a graph shows by its last point: with @ end() throughout it is computed only once.
     teamsAtEnd(expr):: '(' + expr + ' ' + teams + ' @ end())',
     // Alerts of this pack that are firing; shadow alerts are tried out silently and do not count.

@@ -37,6 +37,16 @@ function(config) {
       %(now)s
     ||| % { now: now, past: this.fact(metric, extra, drop, offset=window) },
 
+  // Sum over the collectors of each team and tier: dashboards draw weeks of it at no cost. `labels`
+  // are those that the expression has beside the collector.
+  teamSum(expr, labels)::
+    |||
+      sum without (collector) (
+        (%(expr)s)
+        * ignoring (team, tier, %(labels)s) group_left (team, tier) collector:owner:info
+      )
+    ||| % { expr: expr, labels: labels },
+
   // A series recorded in the long group: instant selectors look back five minutes only, so readers
   // hold its value over two missed evaluations (also within the group: vmalert writes later).
   held(name, interval=config.longInterval, extra='', offset='')::

@@ -34,6 +34,7 @@ KNOBS: dict[str, Any] = {
     "fastInterval": "1s",
     "slowInterval": "2s",
     "baselineInterval": "2s",
+    "historyInterval": "2s",
     "longInterval": "5s",
     "scrapeGuard": "10s",
     "failing": {"minStreak": "1s", "minSpan": "1s"},

@@ -54,6 +54,7 @@ KNOBS: dict[str, Any] = {
     "fastInterval": "5s",
     "slowInterval": "10s",
     "baselineInterval": "30s",
+    "historyInterval": "1m",
     "longInterval": "1m",
     "scrapeGuard": "20s",
     "failing": {"impatientTiers": ["1"], "minStreak": "10s"},
