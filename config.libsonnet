@@ -31,7 +31,7 @@
     // Verdicts about the newest run. Longer saves CPU and delays every alert by as much.
     fastInterval: '30s',
     // Levels, deviations, dependency and fleet figures that move in minutes.
-    slowInterval: '1m',
+    slowInterval: '2m',
     // Thresholds, limits and expectations: they move in hours. Below 5m, because dashboards and most
     // rules read them with Prometheus' five minutes of look-back.
     baselineInterval: '4m',

@@ -96,7 +96,13 @@ function(config, lib) {
       for runs in [1, 2, 3, 8]
       for number in ['1', '2']
     ] + [
-      lib.record('collector:reason_failures:history', lib.increase('collection_run_failures_total', config.historyWindow, 'reason=~"%s"' % std.join('|', f.nonHealingReasons))),
+      // Only those that there were: most collectors never met one.
+      lib.record('collector:reason_failures:history', |||
+        (
+          %s
+        )
+        > 0
+      ||| % indented(indented(lib.increase('collection_run_failures_total', config.historyWindow, 'reason=~"%s"' % std.join('|', f.nonHealingReasons))))),
     ]),
     lib.group('flake-history', config.historyInterval, [
       // Streaks of eight are outages, not flakes: they are left out of both ratios. So is a half of
@@ -194,7 +200,7 @@ function(config, lib) {
       // Evidence that a verdict needs when it is tested at every run; lib.limit adds its share.
       lib.record('collector:evidence:limit_nats', 'clamp_min(ln(%g / collector:interval:assumed_seconds), 1)' % (week / config.falseAlertsPerCollectorWeek)),
     ]),
-    lib.group('surprise', config.slowInterval, [
+    lib.group('recent-runs', config.slowInterval, [
       // Only what may be news is weighed: three failures among the last 10 runs, or one where many
       // streaks began among the last 100. No verdict asks for less, and the rest of the fleet costs
       // nothing here.

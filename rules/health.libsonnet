@@ -138,10 +138,10 @@ function(config, lib) {
         time() * max without (dependency) (max_over_time(collector:explained_by:info[%(span)s]))
       ||| % { span: '%ds' % (lib.seconds(config.longInterval) + 600) }),
     ]),
-    lib.group('suspicions', config.slowInterval, [
+    lib.group('degradations', config.slowInterval, [
       // The median of the last 3 runs is off, as two stray runs in a row can make it. Kept with the end
       // of the newest run, to tell how many more runs it has been so.
-      suspicion('slow', 'collector:duration:level_seconds{window="3"} > collector:duration:limit_seconds{window="3"}'),
+      suspicion('slow', 'collector:duration:unusual_seconds{window="3"}'),
       suspicion('volume_low', 'collector:records:unusual_ratio{window="3"} < -1'),
       suspicion('volume_high', 'collector:records:unusual_ratio{window="3"} > 1'),
       suspicion('quality', 'collector:quality:level_ratio{window="3"} < ignoring (window) collector:quality:limit_ratio'),
@@ -158,15 +158,15 @@ function(config, lib) {
         >= ignoring (problem) group_left ()
         (1.5 * collector:interval:assumed_seconds < 32400 or 0.5 * collector:interval:assumed_seconds)
       ||| % { suspicion: 'collector:suspicion:last_run_timestamp_seconds' }),
-    ]),
-    lib.group('degradations', config.slowInterval, [
       problem('slow', 'warning', |||
         max without (window) (
-          collector:duration:level_seconds / ignoring (window) group_left () collector:duration:base_seconds
+          (collector:duration:level_seconds and ignoring (window) max without (window) (collector:duration:unusual_seconds))
+          / ignoring (window) group_left ()
+          collector:duration:base_seconds
         )
         and (
           %(confirmed)s
-          or sum without (window) (collector:duration:level_seconds{window="10"} > collector:duration:limit_seconds{window="10"})
+          or sum without (window) (collector:duration:unusual_seconds{window="10"})
         )
       ||| % { confirmed: confirmed('slow') }),
       problem('volume_zero', 'warning', |||
@@ -178,8 +178,7 @@ function(config, lib) {
       problem('volume_low', 'warning', |||
         (
           min without (window) (
-            collector:records:level / (collector:records:expected_best >= %(min)d)
-            and collector:records:unusual_ratio < -1
+            (collector:records:level and collector:records:unusual_ratio < -1) / (collector:records:expected_best >= %(min)d)
             and ignoring (window) (
               %(confirmed)s
               or %(still)s
@@ -196,8 +195,7 @@ function(config, lib) {
       }),
       problem('volume_high', 'warning', |||
         max without (window) (
-          collector:records:level / (collector:records:expected_best >= %(min)d)
-          and collector:records:unusual_ratio > 1
+          (collector:records:level and collector:records:unusual_ratio > 1) / (collector:records:expected_best >= %(min)d)
           and ignoring (window) (
             %(confirmed)s
             or %(still)s
@@ -231,7 +229,8 @@ function(config, lib) {
         collector:flips:count >= %d
         and changes(collector:own_failing:bool[%s]) > 0
       ||| % [config.flapping.stateFlips, config.flapping.steadyAfter]),
-    ] + [
+    ]),
+    lib.group('slo-evidence', config.baselineInterval, [
       problem(speed.name, 'warning', |||
         max without (sli, window) (
           collector:burn_rate:ratio{window=~"%(short)s|%(long)s"}

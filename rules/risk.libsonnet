@@ -37,6 +37,20 @@ function(config, lib) {
         )
       |||),
     ]),
+    // At the pace of the verdicts: one message about the fleet comes ahead of those about its collectors.
+    lib.group('fleet-failing', config.fastInterval, [
+      // Confirmed failing, and not explained by one dependency.
+      lib.record('fleet:failing:count', |||
+        sum without (collector) (collector:failing:bool)
+      |||),
+      lib.record('fleet:unexplained_failing:ratio', |||
+        sum without (collector) (
+          collector:failing:bool unless max without (dependency) (collector:explained_by:info)
+        )
+        /
+        count without (collector) (collector:failing:bool)
+      |||),
+    ]),
     lib.group('fleet', config.slowInterval, [
       lib.record('fleet:collectors:count', |||
         sum without (collector) (collector:health:state == bool %d)
@@ -58,17 +72,6 @@ function(config, lib) {
         sum without (collector) (collector:health:score * collector:impact:weight)
         /
         sum without (collector) (collector:impact:weight and collector:health:score)
-      |||),
-      // Confirmed failing, and not explained by one dependency.
-      lib.record('fleet:failing:count', |||
-        sum without (collector) (collector:failing:bool)
-      |||),
-      lib.record('fleet:unexplained_failing:ratio', |||
-        sum without (collector) (
-          collector:failing:bool unless max without (dependency) (collector:explained_by:info)
-        )
-        /
-        count without (collector) (collector:failing:bool)
       |||),
       // The collectors' own estimate of records not collected, and of money, over all open incidents.
       lib.record('fleet:impact:cost', 'sum without (collector) (collector:impact:cost)'),

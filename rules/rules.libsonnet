@@ -15,8 +15,16 @@
     rules: std.filter(function(rule) !std.member(config.disabledAlerts, rule.alert), group.rules),
   },
 
+  // Groups of one name are one group, at the place of the last: its rules run one after the other in
+  // the same evaluation, so that a verdict does not wait for several rounds of what it rests on.
+  local joined(groups) = [
+    groups[i] { rules: std.flatMap(function(group) if group.name == groups[i].name then group.rules else [], groups) }
+    for i in std.range(0, std.length(groups) - 1)
+    if std.filter(function(later) later.name == groups[i].name, groups[i + 1:]) == []
+  ],
+
   prometheusRules+:: {
-    groups+: std.flatMap(function(concern) concern(config, lib).groups, [
+    groups+: joined(std.flatMap(function(concern) concern(config, lib).groups, [
       import 'sli.libsonnet',
       import 'baseline.libsonnet',
       import 'latency.libsonnet',
@@ -32,7 +40,7 @@
       import 'labels.libsonnet',
       import 'meta.libsonnet',
       import 'scorecard.libsonnet',
-    ]),
+    ])),
   },
 
   prometheusAlerts+:: {

@@ -27,7 +27,7 @@ function(config, lib) {
       // Paused or in maintenance: a person knows, nothing about it is news.
       lib.record('collector:quiet:active', 'max without (control) (%s) == 1' % lib.fact('collection_control_active', 'control=~"paused|maintenance"')),
     ]),
-    lib.group('windows', config.slowInterval, [
+    lib.group('recent-runs', config.slowInterval, [
       lib.record('collector:runs:count', lib.fact('collection_window_runs', windows)),
       lib.record('collector:failures:count', lib.fact('collection_window_failures', windows)),
       // A window without runs has no ratio, rather than NaN.

@@ -160,6 +160,8 @@ function(config, lib) {
     ]),
     lib.group('quality', config.slowInterval, [
       lib.record('collector:quality:level_ratio', lib.fact('collection_window_quality_ratio')),
+    ]),
+    lib.group('quality-usual', config.baselineInterval, [
       lib.record('collector:quality:base_ratio', |||
         %(week)s
         and sum without (window) (collector:runs:count{window="100"}) >= %(minRuns)d
