@@ -8,6 +8,7 @@ from collection_health import webconfig
 
 MAX_BODY = 4 * 2**20  # bytes of a request body after decompression
 BODY_SECONDS = 30.0  # for a body to arrive
+ENCODINGS = ("identity", "gzip", "deflate")  # of request bodies
 
 
 def problem(status: int, title: str, detail: str) -> web.Response:
@@ -33,9 +34,12 @@ async def read_body(
 
     Nothing is read from anybody else. Raises a problem as `web.HTTPException`: 401 or 403 for
     the sender, 413 beyond ``limit`` bytes, 408 when it does not arrive within `BODY_SECONDS`,
-    400 for a broken content encoding.
+    415 for a content encoding other than `ENCODINGS`, 400 for a broken one.
     """
     webconfig.authorize(request, scope)
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.strip().lower() not in ENCODINGS:
+        raise _unknown_encoding(encoding)
     if request.content_length is not None and request.content_length > limit:
         raise _too_large(limit)
     try:
@@ -59,10 +63,15 @@ async def read_body(
             f"body: cannot be read with Content-Encoding "
             f"{request.headers.get('Content-Encoding', 'identity')!r}: {error}",
         )  # fmt: skip
-        # aiohttp would read the rest, meet the error again and log it as a fault of ours.
-        request.content.feed_eof()
+        abandon(request)
         refusal.force_close()
         raise refusal from error
+
+
+def abandon(request: web.Request) -> None:
+    """Read no more of a damaged body: aiohttp would, meet the error again and log it as a fault
+    of ours."""
+    request.content.feed_eof()
 
 
 async def _read_chunks(request: web.Request, limit: int) -> bytes:
@@ -81,6 +90,15 @@ def _too_large(limit: int) -> web.HTTPException:
         web.HTTPRequestEntityTooLarge, 413, "body too large",
         f"body: larger than allowed; allowed: {limit} bytes, decompressed",
     )  # fmt: skip
+
+
+def _unknown_encoding(encoding: str) -> web.HTTPException:
+    refusal = _http_problem(
+        web.HTTPUnsupportedMediaType, 415, "unknown content encoding",
+        f"Content-Encoding: {encoding!r} is not known; allowed: {', '.join(ENCODINGS)}",
+    )  # fmt: skip
+    refusal.headers["Accept-Encoding"] = ", ".join(ENCODINGS[1:])  # RFC 9110, section 15.5.16
+    return refusal
 
 
 def _http_problem(

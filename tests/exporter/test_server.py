@@ -105,6 +105,40 @@ def test_damaged_encoding_is_the_senders_fault_alone(exporter: Exporter) -> None
     assert "Traceback" not in exporter.process.log.read_text()
 
 
+def test_damaged_encoding_of_a_ping_costs_its_text_alone(exporter: Exporter) -> None:
+    """The ping counts, and the log has no traceback."""
+    request = urllib.request.Request(
+        f"{exporter.url}/ping/nightly", b"not gzip at all", {"Content-Encoding": "gzip"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.status == 201
+    assert post(exporter, GOOD)[0] == 200
+    assert "Traceback" not in exporter.process.log.read_text()
+
+
+def test_unknown_encoding_is_refused_by_name(exporter: Exporter) -> None:
+    """A body in an encoding nobody reads is not taken for plain text."""
+    status, answer = post(exporter, GOOD, Content_Encoding="x-own")
+    assert status == 415
+    assert "'x-own' is not known; allowed: identity, gzip, deflate" in json.dumps(answer)
+    assert post(exporter, GOOD, Content_Encoding="GZIP")[0] == 400
+
+
+def test_unknown_addresses_of_the_api_are_problem_documents(exporter: Exporter) -> None:
+    """A typo in a path or a method gets the same form of answer as every other mistake."""
+    for path, method, status in (
+        ("/api/v1/collektors", "GET", 404),
+        ("/api/v1/outcomes", "PUT", 405),
+    ):
+        request = urllib.request.Request(f"{exporter.url}{path}", method=method)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=60)
+        assert refused.value.status == status
+        assert refused.value.headers["Content-Type"].startswith("application/problem+json")
+        assert path in json.load(refused.value)["detail"]
+        assert (status == 405) == ("Allow" in refused.value.headers)
+
+
 def test_open_metrics_is_negotiated(exporter: Exporter) -> None:
     """A scraper that asks for OpenMetrics gets it, others get the text format."""
     accept = {"Accept": "application/openmetrics-text; version=1.0.0"}

@@ -11,7 +11,6 @@ changing its host. A key is a secret; it is neither stored nor logged.
 """
 
 import asyncio
-import contextlib
 import logging
 import re
 import uuid
@@ -23,7 +22,7 @@ from aiohttp import web
 
 from collection_health import reasons
 from collection_health.events import MAX_NAME, MAX_TEXT, Error, Outcome, redact
-from collection_health.incoming import BODY_SECONDS
+from collection_health.incoming import BODY_SECONDS, abandon
 from collection_health.pipeline import Overloaded, Pipeline, StorageUnavailable
 from collection_health.server import PIPELINE
 from collection_health.webconfig import authorize, guards_itself
@@ -152,10 +151,14 @@ async def _read_end(request: web.Request) -> str:
     A damaged content encoding costs the text, never the ping.
     """
     end = b""
-    with contextlib.suppress(TimeoutError, web.RequestPayloadError):
+    try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.content.iter_any():
                 end = (end + chunk)[-BODY_LIMIT:]
+    except TimeoutError:
+        pass
+    except web.RequestPayloadError:
+        abandon(request)
     return end.decode(errors="replace").replace("\0", "")
 
 
