@@ -140,8 +140,8 @@ function(kit)
           unit: 'percentunit',
           max: 1,
           queries: [
-            kit.query(kit.rule('fleet:scorecard:value', 'promise="recovery_success_ratio"'), 'success'),
-            kit.query(kit.rule('fleet:scorecard:target', 'promise="recovery_success_ratio"'), 'target'),
+            kit.query(kit.slow('fleet:scorecard:value', 'promise="recovery_success_ratio"'), 'success'),
+            kit.query(kit.slow('fleet:scorecard:target', 'promise="recovery_success_ratio"'), 'target'),
           ],
           overrides: [kit.dashed('target', 'orange')],
           noValue: 'No recovery ended in this week',
@@ -151,8 +151,8 @@ function(kit)
           description: 'Mean length of the incidents of the week before each point, all collectors, against the promise.',
           unit: 's',
           queries: [
-            kit.query(kit.rule('fleet:scorecard:value', 'promise="recovery_time_seconds"'), 'mean'),
-            kit.query(kit.rule('fleet:scorecard:target', 'promise="recovery_time_seconds"'), 'target'),
+            kit.query(kit.slow('fleet:scorecard:value', 'promise="recovery_time_seconds"'), 'mean'),
+            kit.query(kit.slow('fleet:scorecard:target', 'promise="recovery_time_seconds"'), 'target'),
           ],
           overrides: [kit.dashed('target', 'orange')],
           noValue: 'No incident ended within a week',

@@ -1,8 +1,8 @@
 // Each promise of Collection Health itself: target, value, trend. And whether its alerts were worth reading.
 function(kit)
   local q = kit.q;
-  local value(promise, offset='') = kit.rule('fleet:scorecard:value', 'promise="%s"' % promise) + offset;
-  local target(promise) = kit.rule('fleet:scorecard:target', 'promise="%s"' % promise);
+  local value(promise, offset='') = kit.slow('fleet:scorecard:value', 'promise="%s"' % promise, offset);
+  local target(promise) = kit.slow('fleet:scorecard:target', 'promise="%s"' % promise);
   local notYet = 'No figure yet: it needs incidents, or feedback on alerts, to judge';
 
   // [promise, title, what it says, unit]
@@ -58,12 +58,12 @@ function(kit)
           height: 9,
           queries: [
             kit.query('max by (promise) (%s >= bool %s)' % [
-              kit.rule('fleet:scorecard:value', std.strReplace(lowerIsBetter, '=', '!=')),
-              kit.rule('fleet:scorecard:target', std.strReplace(lowerIsBetter, '=', '!=')),
+              kit.slow('fleet:scorecard:value', std.strReplace(lowerIsBetter, '=', '!=')),
+              kit.slow('fleet:scorecard:target', std.strReplace(lowerIsBetter, '=', '!=')),
             ], '{{promise}}'),
             kit.query('max by (promise) (%s <= bool %s)' % [
-              kit.rule('fleet:scorecard:value', lowerIsBetter),
-              kit.rule('fleet:scorecard:target', lowerIsBetter),
+              kit.slow('fleet:scorecard:value', lowerIsBetter),
+              kit.slow('fleet:scorecard:target', lowerIsBetter),
             ], '{{promise}}'),
           ],
           mappings: kit.yesNo('kept', 'broken', 'green', 'red'),

@@ -366,7 +366,7 @@ function(config, lib, alerts) {
         impact: 'Recovery does nothing, or everything, until it ends.',
         action: 'End it as soon as its reason is gone.',
       }),
-      monitoring('CollectionHealthCoverageLow', 'warning', 'fleet:scorecard:value{promise="coverage_ratio"} < 0.9', {
+      monitoring('CollectionHealthCoverageLow', 'warning', lib.held('fleet:scorecard:value', config.historyInterval, '{promise="coverage_ratio"}') + ' < 0.9', {
         summary: 'Many known collectors are silent.',
         description: 'Only {{ $value | humanizePercentage }} of the registered collectors report in time.',
         cause: 'Collectors that were never connected, or an inventory that outlived them.',

@@ -7,7 +7,7 @@ function(config, lib) {
   ],
   local value(promise, expr) = lib.record('fleet:scorecard:value', expr, { promise: promise }),
   groups: [
-    lib.group('scorecard', config.baselineInterval, [
+    lib.group('scorecard', config.historyInterval, [
       value('recovery_time_seconds', |||
         %s
         /

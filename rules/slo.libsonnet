@@ -20,11 +20,10 @@ function(config, lib) {
       for kind in ['events', 'errors']
       for window in windows
     ] + [
-      // A ratio of sums; no events, no ratio.
-      lib.record('collector:sli_error:ratio', 'collector:sli_errors:increase / (collector:sli_events:increase > 0)'),
-      // 1 spends the budget exactly within the SLO's own window.
+      // Ratios of sums; no events, no ratio. 1 spends the budget exactly within the SLO's own window.
+      lib.record('collector:sli_error:ratio', 'collector:sli_errors:increase{window="%(all)s"} / (collector:sli_events:increase{window="%(all)s"} > 0)' % { all: c.window }),
       lib.record('collector:burn_rate:ratio', |||
-        collector:sli_error:ratio
+        collector:sli_errors:increase / (collector:sli_events:increase > 0)
         / ignoring (window) group_left ()
         (1 - collector:slo:objective_ratio > 0)
       |||),

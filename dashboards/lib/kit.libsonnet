@@ -46,7 +46,7 @@ function(config)
     // A conclusion of every collector, and of the chosen one.
     rule(metric, extra=''):: braced(metric, [clusterMatcher, extra]),
     // Conclusions of the groups that run every few minutes or more: Prometheus forgets a sample after five.
-    slow(metric, extra=''):: 'last_over_time(' + self.rule(metric, extra) + memory + ')',
+    slow(metric, extra='', past=''):: 'last_over_time(' + self.rule(metric, extra) + memory + past + ')',
     ownSlow(metric, extra=''):: 'last_over_time(' + self.ownRule(metric, extra) + memory + ')',
     ownRule(metric, extra=''):: braced(metric, [clusterMatcher, chosen, extra]),
     // How much a counter grew over a long window, as one value. The exporter's counters survive restarts, so
