@@ -146,7 +146,7 @@ function(config) {
     timepicker: {},
     templating: { list: [$.variable.datasource] + clusterVariable + spec.variables },
     // Every two minutes is plenty in a day, and too much in a week.
-    local coarse = if std.endsWith(self.time.from, 'd') then { step: '10m' } else {},
+    local coarse = if std.endsWith(self.time.from, 'd') then { step: '20m' } else {},
     annotations: { list: [onDashboard] + [mark + coarse for mark in spec.annotations] },
     links: [{
       type: 'dashboards',

@@ -56,7 +56,7 @@ def _range_seconds(dashboard: Json) -> int:
 
 def _variables(query: Query, seconds: int) -> dict[str, str]:
     rounded = next(step for below, step in STEPS if seconds / query.points < below)
-    step = max(rounded, {"15s": 15, "1m": 60, "2m": 120, "10m": 600}[query.interval])
+    step = max(rounded, {"15s": 15, "1m": 60, "2m": 120, "20m": 1200}[query.interval])
     return {
         "__range": f"{seconds}s",
         "__range_s": str(seconds),

@@ -71,7 +71,7 @@ class Oracle:
         if not verdicts.known:
             verdicts.problem = (
                 "Prometheus has no collector:health:state: are the rules loaded? "
-                "(a new one needs a minute or two)"
+                "(a new one needs some minutes)"
             )
         return verdicts
 
