@@ -69,7 +69,7 @@ function(kit)
           title: 'Recognised seasonality',
           description: 'How many collectors are predicted best by which past: recent level (flat), same hour of other days (daily), of other weeks (weekly).',
           unit: 'short',
-          maxDataPoints: 100,
+          maxDataPoints: 60,
           queries: [kit.query(q('count by (model) (%s)' % kit.teams(kit.rule('collector:records:season', 'window="10"'))), '{{model}}')],
           noValue: 'Not enough history yet: a model is chosen after about a week of records',
         }),
