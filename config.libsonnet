@@ -57,7 +57,7 @@
     // and it becomes faster; the sum should stay 1.
     falseAlertShares: {
       failing: 0.5,
-      intermittent: 0.2,
+      flapping: 0.2,
       latency: 0.05,
       volume: 0.1,
       quality: 0.05,
@@ -105,8 +105,6 @@
     },
 
     flapping: {
-      // Flips among the last ten runs that make a collector alternate rather than fail.
-      runFlips: 6,
       // Changes of the confirmed state within a day after which one flapping alert replaces the
       // stream of failing ones.
       stateFlips: 6,

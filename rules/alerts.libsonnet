@@ -27,18 +27,44 @@ function(config, lib, alerts) {
     unless max without (dependency) (max_over_time(collector:explained_by:info[%(window)s]))
   ||| % { outages: lib.outages, window: config.slo.quietAfter },
 
-  // The same of windows counted in runs, with two more for the delay of the verdict.
-  local unlessToldRuns = unlessTold + |||
-    unless time() - max_over_time(collector:told:timestamp_seconds[%s]) < 12 * collector:interval:assumed_seconds
-  ||| % config.historyWindow,
-
   // What alternates below a failing dependency is the dependency's news.
   local unlessExplained = '\nunless max without (dependency) (collector:root_dependency:info)\n',
+  local unlessExplainedLately = unlessExplained + |||
+    unless max without (dependency) (max_over_time(collector:explained_by:info[%s]))
+  ||| % config.slo.quietAfter,
+
+  // What began as failing goes on under that name. What an outage leaves behind in windows counted in runs (two more for the delay
+  // of the verdict) is not news either, unless it alternated before.
+  local unlessFailing = |||
+    unless collector:flapping:after_failing_seconds >= 0
+    unless (
+      (
+        max without (problem, severity) (max_over_time(%(outages)s[%(window)s]))
+        or time() - max_over_time(collector:told:timestamp_seconds[%(history)s]) < 12 * collector:interval:assumed_seconds
+      )
+      unless collector:flapping:after_failing_seconds < 0
+    )
+  ||| % { outages: lib.outages, window: config.slo.quietAfter, history: config.historyWindow },
+
+  local stillFailing = |||
+
+    or
+    sum without (problem, severity) (collector:problem:value{problem="flapping", severity="warning"})
+    and collector:flapping:after_failing_seconds >= 0
+  ||| + unlessExplainedLately,
+
+  local inARow = 'failed {{ $value }} runs in a row',
+  local flapping = {
+    summary: 'A collector keeps failing and recovering.',
+    cause: 'An overloaded or unstable upstream, one bad worker among several, or a recovery that does not last.',
+    impact: 'Data arrives late and with gaps; single messages about it would be a stream.',
+    action: 'Treat it as one problem: compare the failed runs by reason, stage, host and time of day.',
+  },
 
   // Nor is the budget that a degradation cost those who were told of the degradation.
   local unlessKnown = |||
     unless max without (problem, severity) (max_over_time(
-      collector:problem:value{problem=~"intermittent|flapping|slow|quality|volume_zero|volume_low"}[%(window)s]
+      collector:problem:value{problem=~"flapping|slow|quality|volume_zero|volume_low"}[%(window)s]
     ))
   ||| % { window: config.slo.quietAfter },
 
@@ -46,20 +72,15 @@ function(config, lib, alerts) {
     lib.group('alerts-failing', config.fastInterval, [
       problem('CollectorFailing', severity, 'failing', 'failure', {
         summary: 'A collector fails longer than its own flakes explain.',
-        description: 'Collector {{ $labels.collector }} failed {{ $value }} runs in a row, more than its own past explains.',
+        description: 'Collector {{ $labels.collector }} ' + (
+          if severity == 'critical' then inARow
+          else '{{ if ge $value 1.0 }}%s{{ else }}still failed {{ $value | humanizePercentage }} of its last runs, with good ones in between{{ end }}' % inARow
+        ) + ', more than its own past explains.',
         cause: 'Its upstream, its credentials or its own code; the reason of the last failed run says which.',
         impact: 'No good data since its last good run.',
         action: 'Read the last error, then follow the runbook section for its reason.',
-      })
+      }, also=if severity == 'warning' then stillFailing else '')
       for severity in ['critical', 'warning']
-    ] + [
-      problem('CollectorFailingIntermittently', 'warning', 'intermittent', 'failure', {
-        summary: 'A collector fails more often than it used to, with good runs in between.',
-        description: '{{ $value | humanizePercentage }} of the last runs of collector {{ $labels.collector }} failed, more than its own past explains.',
-        cause: 'An overloaded or rate-limiting upstream, a race, or one bad worker among several.',
-        impact: 'Data arrives late and with gaps.',
-        action: 'Compare the failed runs: reason, stage, host and time of day.',
-      }, { keep_firing_for: '2h' }, unless=unlessToldRuns + unlessExplained),
     ] + [
       problem('CollectorNotRunning', severity, 'not_running', 'freshness', {
         summary: 'A collector did not run when it was due.',
@@ -154,14 +175,12 @@ function(config, lib, alerts) {
         action: 'Look at rejected records of the last runs and at the fields that are empty.',
       }),
     ] + [
-      problem('CollectorFlapping', severity, 'flapping', 'flapping', {
-        summary: 'A collector keeps failing and recovering.',
+      problem('CollectorFlapping', 'critical', 'flapping', 'flapping', flapping {
         description: 'Collector {{ $labels.collector }} changed between good and bad {{ $value }} times lately.',
-        cause: 'An unstable upstream or network, or a recovery that does not last.',
-        impact: 'Data comes with gaps; single messages about it would be a stream.',
-        action: 'Treat it as one problem: look for what the failed runs have in common.',
-      }, { keep_firing_for: '1h' }, unless=unlessExplained)
-      for severity in ['critical', 'warning']
+      }, { keep_firing_for: '1h' }, unless=unlessExplained),
+      problem('CollectorFlapping', 'warning', 'flapping', 'flapping', flapping {
+        description: '{{ $value | humanizePercentage }} of the last runs of collector {{ $labels.collector }} failed with good runs in between, more than its own past explains.',
+      }, { keep_firing_for: '2h' }, unless=unlessExplainedLately + unlessFailing),
     ] + [
       problem('CollectorBudgetBurn', 'warning', 'budget_' + speed, 'slo', {
         summary: 'A collector spends its error budget %s than its objective allows.' % { fast: 'much faster', slow: 'steadily faster' }[speed],

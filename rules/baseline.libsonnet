@@ -210,9 +210,9 @@ function(config, lib) {
           collector:failures:count{window="10"} >= 3
           or
           collector:failures:count{window="10"} >= 1
-          and ignoring (window) collector:transitions:count{window="100"} >= %d
+          and ignoring (window) collector:transitions:count{window="100"} >= 5
         )
-      ||| % std.min(5, config.flapping.runFlips)),
+      |||),
       lib.record('collector:runs:notable_count', 'collector:runs:count and collector:failures:notable_count'),
       lib.record('collector:transitions:notable_count', 'collector:transitions:count and collector:failures:notable_count'),
       lib.record('collector:failures:notable_ratio', 'collector:failures:notable_count / (collector:runs:notable_count > 0)'),

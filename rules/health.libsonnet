@@ -20,6 +20,8 @@ function(config, lib) {
 
   local suspicion(problem, condition) =
     lib.record('collector:suspicion:last_run_timestamp_seconds', 'collector:last_run:timestamp_seconds and ignoring (window) %s' % condition, { problem: problem }),
+  local seen(which, problem) =
+    'sum without (problem, severity) (%s_over_time(collector:problem:seen_timestamp_seconds{problem="%s"}[1d]))' % [which, problem],
   local confirmed(problem) = 'sum without (problem) (collector:suspicion:confirmed_seconds{problem="%s"})' % problem,
   // The median of the last 10 runs is off, and that of the last 3 still nearly so: ten runs may lie on both sides of an outage.
   local persists(off, sign) =
@@ -54,7 +56,7 @@ function(config, lib) {
       ||| % [threshold('critical'), established]),
       // Worse than its own past among the last 10 runs without failing in a row for long; or among
       // the last 30 or 100, in many short streaks and not in one that is over.
-      problem('intermittent', 'warning', |||
+      problem('flapping', 'warning', |||
         max without (window) (
           collector:failures:notable_ratio{window="10"}
           and max without (model) (collector:failures:surprise_nats{window="10"}) > ignoring (window) group_left () %(limit)s
@@ -73,7 +75,19 @@ function(config, lib) {
           and collector:transitions:notable_count{window="100"} >= 6
           and ignoring (window) max without (model) (collector:failures:surprise_nats{window="10"}) > 2.5
         )
-      ||| % { limit: lib.limit('intermittent', 3), middle: lib.limit('intermittent', 10), long: lib.limit('intermittent', 30) }),
+      ||| % { limit: lib.limit('flapping', 3), middle: lib.limit('flapping', 10), long: lib.limit('flapping', 30) }),
+      // Which came first within a day: how much later flapping was seen than failing, in seconds. What
+      // began as failing and alternates before that is over goes on under its first name, and what
+      // began as flapping likewise: a second name would be a second message.
+      lib.record('collector:problem:seen_timestamp_seconds', '0 * collector:problem:value{problem=~"failing|flapping", severity="warning"} + time()'),
+      lib.record('collector:flapping:after_failing_seconds', |||
+        %(flapped)s - %(failed)s
+        and %(flapped)s <= %(failed_last)s
+      ||| % {
+        flapped: seen('min', 'flapping'),
+        failed: seen('min', 'failing'),
+        failed_last: seen('max', 'failing'),
+      }),
       // A dead scheduler, worker or host. A run under way is late, not missing; one that hangs is
       // told apart.
       problem('not_running', 'warning', |||
@@ -112,7 +126,7 @@ function(config, lib) {
         collector:failing_since:timestamp_seconds - %(changed)s
         >= 0
         <= %(runs)d * collector:interval:assumed_seconds
-        and ignoring (problem, severity) sum without (problem, severity) (collector:problem:value{problem=~"failing|intermittent"})
+        and ignoring (problem, severity) sum without (problem, severity) (collector:problem:value{problem=~"failing|flapping"})
       ||| % { changed: lib.fact('collection_version_changed_timestamp_seconds'), runs: f.versionRuns }),
       lib.record('collector:failing:bool', |||
         (count without (problem, severity) (%s) > bool 0)
@@ -217,14 +231,7 @@ function(config, lib) {
         )
         and sum without (window) (collector:quality:level_ratio{window="3"}) < 0.5 * (collector:quality:limit_ratio + collector:quality:base_ratio)
       ||| % { confirmed: confirmed('quality') }),
-      // Outcomes alternate more than its flakes explain; or the verdict itself comes and goes, in
-      // which case it replaces the stream of critical messages.
-      problem('flapping', 'warning', |||
-        sum without (window) (
-          collector:transitions:notable_count{window="10"} >= %(flips)d
-          and max without (model) (collector:failures:surprise_nats{window="10"}) > ignoring (window) group_left () %(limit)s
-        )
-      ||| % { flips: config.flapping.runFlips, limit: lib.limit('intermittent', 3) }),
+      // The verdict itself comes and goes, which replaces the stream of critical messages.
       problem('flapping', 'critical', |||
         collector:flips:count >= %d
         and changes(collector:own_failing:bool[%s]) > 0

@@ -65,12 +65,13 @@ function(config) {
             + query('count(count by (consumer) (collection_consumer_info and on (collector) collector:explained_by:info{dependency=%q}))', ' {{ . | value }} consumers wait downstream.'),
   },
 
-  // An alert on one kind of problem of a collector; `told` where the message weighs it differently.
-  problem(name, severity, problem, kind, annotations, timing={}, labels={}, told=severity, unless='')::
+  // An alert on one kind of problem of a collector; `told` where the message weighs it differently,
+  // `also` and `unless` for what else it says and what it leaves to others.
+  problem(name, severity, problem, kind, annotations, timing={}, labels={}, told=severity, also='', unless='')::
     this.alert(
       name,
       told,
-      this.labelled('sum without (problem, severity) (collector:problem:value{problem="%s", severity="%s"})' % [problem, severity] + unless),
+      this.labelled('sum without (problem, severity) (collector:problem:value{problem="%s", severity="%s"})' % [problem, severity] + also + unless),
       { kind: kind } + labels,
       this.about(annotations),
       timing,

@@ -193,16 +193,3 @@ def test_runbook_queries_name_series_that_exist() -> None:
     recorded = {rule["record"] for group in PACK["rules"] for rule in group["rules"]}
     asked = set(re.findall(r"\b(?:collector|dependency|fleet|team):\w+:\w+", RUNBOOKS.read_text()))
     assert asked - recorded == set()
-
-
-def test_whatever_flapping_asks_for_is_weighed() -> None:
-    """A verdict can only follow where the evidence is: fewer flips asked, fewer needed to look."""
-    look = """[
-      rule.expr for group in mixin.prometheusRules.groups for rule in group.rules
-      if std.get(rule, 'record', '') == 'collector:failures:notable_count'
-    ]"""
-    for flips, gate in ((3, 3), (6, 5)):
-        (expr,) = evaluate(
-            look, {"flapping": {**evaluate("mixin._config.flapping"), "runFlips": flips}}
-        )
-        assert f'collector:transitions:count{{window="100"}} >= {gate}\n' in expr

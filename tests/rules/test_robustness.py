@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.rules.story import TARGET, Alert, Story
 
 VERDICTS = (
-    "CollectorFailing", "CollectorFailingIntermittently", "CollectorNotRunning", "CollectorDataStale",
+    "CollectorFailing", "CollectorFlapping", "CollectorNotRunning", "CollectorDataStale",
     "CollectorBudgetBurn", "CollectorSlow", "CollectorVolumeAnomaly", "CollectorQualityLow",
     "CollectorRunOverdue", "CollectorUnacknowledged",
 )  # fmt: skip
