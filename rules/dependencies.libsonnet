@@ -110,7 +110,7 @@ function(config, lib) {
           max without (stage) (collector:last_failure:info)
         )
       |||),
-      // What the inventory lacks has no declared dependency. One that began to fail during a failure
+      // What the inventory lacks has no declared dependency. One whose troubles began during a failure
       // of a dependency, and for the reason that its collectors state, is laid at its door: that
       // decides who is told, not whether the dependency is failing.
       lib.record('collector:presumed_by:info', |||
@@ -118,7 +118,10 @@ function(config, lib) {
           max without (reason) (
             (
               max without (stage) (collector:last_failure:info{reason!~"%(own)s"})
-              * ignoring (reason) group_left () collector:failing_since:timestamp_seconds
+              * ignoring (reason) group_left () (
+                min without (problem, severity) (min_over_time(collector:problem:seen_timestamp_seconds[6h])) < collector:failing_since:timestamp_seconds
+                or collector:failing_since:timestamp_seconds
+              )
               and ignoring (reason) collector:failure:evidence_nats
               and ignoring (reason) max without (%(dropped)s, team, tier, owner, source, version, registered) (
                 last_over_time(collection_info%(unregistered)s[%(guard)s])
