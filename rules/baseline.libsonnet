@@ -19,16 +19,23 @@ function(config, lib) {
     )
   ||| % { dial: dial, week: week, min: f.minRuns, max: f.maxRuns, persist: persist },
 
+  local known = prior {
+    reached: history('collector:flake:streaks'),
+    went_on: history('collector:flake:persisted'),
+    mean: history('collector:flake:mean_persist_ratio'),
+    fleet: history('fleet:flake:persist_ratio'),
+  },
+
   local counted(runs) = |||
     sum without (half) (
       clamp_min(
-        sum without (runs) (collector:failure_streaks:half{runs=~"%s"})
-        - 2 * sum without (runs) (collector:failure_streaks:half{runs="8"}),
+        sum without (runs) (%s)
+        - 2 * sum without (runs) (%s),
         0
       )
-      and collector:flakes:calm_half
+      and %s
     )
-  ||| % runs,
+  ||| % [history('collector:failure_streaks:half', '{runs=~"%s"}' % runs), history('collector:failure_streaks:half', '{runs="8"}'), history('collector:flakes:calm_half')],
 
   // The increase of a counter over the recent or the older half of the history.
   local days = '%ds' % (lib.seconds(config.historyWindow) / 2),
@@ -43,6 +50,8 @@ function(config, lib) {
       past: lib.fact(metric, extra, drop, offset=config.historyWindow),
     },
 
+  // Instant selectors look back five minutes, less than passes between two evaluations of such a series.
+  local history(name, extra='') = lib.held(name, config.historyInterval, extra),
   local dayOld(name) = '%s or %s' % [lib.held(name, config.historyInterval, offset='1d'), lib.held(name, config.historyInterval)],
   local indented(expr) = std.strReplace(std.rstripChars(expr, '\n'), '\n', '\n  '),
   // One rate for the window and for what is usual, where the window is the worse of the two.
@@ -104,69 +113,73 @@ function(config, lib) {
         > 0
       ||| % indented(indented(lib.increase('collection_run_failures_total', config.historyWindow, 'reason=~"%s"' % std.join('|', f.nonHealingReasons))))),
     ]),
-    lib.group('flake-history', config.historyInterval, [
+    lib.group('failure-history', config.historyInterval, [
       // Streaks of eight are outages, not flakes: they are left out of both ratios. So is a half of
       // the history with far more flakes than the other: an incident must not become its own usual.
       lib.record('collector:flakes:half', |||
         clamp_min(
-          sum without (runs) (collector:failure_streaks:half{runs="1"})
-          - sum without (runs) (collector:failure_streaks:half{runs="8"}),
+          sum without (runs) (%s)
+          - sum without (runs) (%s),
           0
         )
-      |||),
+      ||| % [history('collector:failure_streaks:half', '{runs="%d"}' % runs) for runs in [1, 8]]),
       lib.record('collector:flakes:calm_half', |||
-        collector:flakes:half
+        %(flakes)s
         unless (
-          collector:flakes:half > ignoring (half) group_left () (%(factor)g * min without (half) (collector:flakes:half) + %(more)g)
-          and ignoring (half) min without (half) (collector:runs:half) > 0.5 * max without (half) (collector:runs:half)
+          %(flakes)s > ignoring (half) group_left () (%(factor)g * min without (half) (%(flakes)s) + %(more)g)
+          and ignoring (half) min without (half) (%(runs)s) > 0.5 * max without (half) (%(runs)s)
         )
-      ||| % { factor: f.unusualHalf.factor, more: f.unusualHalf.more }),
+      ||| % f.unusualHalf { flakes: history('collector:flakes:half'), runs: history('collector:runs:half') }),
       // Chance that a run begins a streak of failures that heals by itself.
       lib.record('collector:flake:recent_start_ratio', |||
         clamp_max(
           (
-            avg without (half) (collector:flakes:calm_half) * count without (half) (collector:flakes:half)
+            avg without (half) (%(calm)s) * count without (half) (%(flakes)s)
             + %(starts)g
           )
           /
-          (sum without (half) (collector:runs:half) + 1),
+          (sum without (half) (%(runs)s) + 1),
           0.5
         )
-      ||| % prior),
+      ||| % prior {
+        calm: history('collector:flakes:calm_half'),
+        flakes: history('collector:flakes:half'),
+        runs: history('collector:runs:half'),
+      }),
       // Of so many streaks that reached one or two runs, so many went on for another.
       lib.record('collector:flake:streaks', counted('1|2')),
       lib.record('collector:flake:persisted', counted('2|3')),
       lib.record('fleet:flake:persist_ratio', |||
-        (sum without (collector) (collector:flake:persisted) + %(persisted)g)
+        (sum without (collector) (%(went_on)s) + %(persisted)g)
         /
-        (sum without (collector) (collector:flake:streaks) + %(streaks)g)
-      ||| % prior),
+        (sum without (collector) (%(reached)s) + %(streaks)g)
+      ||| % known),
       // Chance that such a streak goes on for another run. With little evidence of its own a collector
       // that flakes is taken for one of its fleet; one that never did, for one whose flakes are single.
       lib.record('collector:flake:mean_persist_ratio', |||
         clamp(
           (
-            collector:flake:persisted
-            + %(persisted)g * (1 - clamp_max(collector:flake:streaks, 1))
-            + %(streaks)g * clamp_max(collector:flake:streaks, 1) * ignoring (collector) group_left () fleet:flake:persist_ratio
+            %(went_on)s
+            + %(persisted)g * (1 - clamp_max(%(reached)s, 1))
+            + %(streaks)g * clamp_max(%(reached)s, 1) * ignoring (collector) group_left () %(fleet)s
           )
           /
-          (collector:flake:streaks + %(streaks)g),
+          (%(reached)s + %(streaks)g),
           0.01, 0.9
         )
-      ||| % prior),
+      ||| % known),
       // The chance that a streak reaches n is the mean of q^n over what q may be, more than the mean q
       // to the n: half a standard deviation makes up for it where q is learnt from few streaks.
       lib.record('collector:flake:recent_persist_ratio', |||
         clamp_max(
-          collector:flake:mean_persist_ratio
-          + 0.5 * clamp_max(collector:flake:streaks, 1) * sqrt(
-            collector:flake:mean_persist_ratio * (1 - collector:flake:mean_persist_ratio)
-            / (collector:flake:streaks + %(streaks)g + 1)
+          %(mean)s
+          + 0.5 * clamp_max(%(reached)s, 1) * sqrt(
+            %(mean)s * (1 - %(mean)s)
+            / (%(reached)s + %(streaks)g + 1)
           ),
           0.9
         )
-      ||| % prior),
+      ||| % known),
     ]),
     lib.group('flakes', config.baselineInterval, [
       // The runs that the usual rate rests on: its own, and as many as what is known of collectors in

@@ -8,6 +8,7 @@ the alerts of the last day into a real Alertmanager whose waits are as much shor
 
 import argparse
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -219,6 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--speed", type=float, default=240, help="fleet seconds in one second")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the programs end with us
     throttle = mixin.evaluate(mixin.sources()).config["alertmanager"]["throttle"]
     with tempfile.TemporaryDirectory() as scratch, NotificationSink() as sink:
         directory = Path(scratch)
