@@ -99,8 +99,13 @@ function(config, lib) {
         sum without (problem, severity) (collector:problem:value{problem="not_running", severity="warning"})
         > clamp(%(share)g * collector:interval:assumed_seconds, 0, %(most)d)
       ||| % { share: config.freshness.surelyMissing.share, most: lib.seconds(config.freshness.surelyMissing.atMost) }),
+      // Of one that is known to be slow, a long run is no news before the next one is due.
       problem('hanging', 'warning', |||
         collector:running:seconds > collector:running:limit_seconds
+        unless (
+          sum without (problem, severity) (collector:problem:value{problem="slow"})
+          unless time() > collector:run_deadline:timestamp_seconds
+        )
       |||),
       problem('hanging', 'critical', |||
         collector:running:seconds > collector:running:limit_seconds

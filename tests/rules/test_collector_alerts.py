@@ -169,6 +169,24 @@ def test_hanging_run_is_not_a_missing_one(tmp_path: Path) -> None:
     story.check(tmp_path)
 
 
+def test_long_run_of_a_slow_collector_is_no_second_alert(tmp_path: Path) -> None:
+    """It is known to be slow; a run that is still under way when the next one is due is news."""
+    story = Story(step="5m")
+    orders = story.collector().past(200, duration=60.0).good(30, duration=60.0)
+    orders.good(8, duration=240.0).fires(
+        "CollectorSlow",
+        Alert("warning", "Runs of collector orders take 4 times their usual duration."),
+    ).started()
+    orders.silent("CollectorRunOverdue", after=1 + 10 / 60)
+    hanging = "A run of collector orders has been under way for 2h 0m 0s without an end."
+    orders.fires(
+        "CollectorRunOverdue",
+        *(Alert(severity, hanging, since="43m 0s ago") for severity in ("critical", "warning")),
+        after=3,
+    )
+    story.check(tmp_path)
+
+
 def test_data_stale_although_it_runs(tmp_path: Path) -> None:
     """Skipped runs are runs, but the data grows older than its owner allows."""
     story = Story(step="30m")
