@@ -206,6 +206,9 @@
       minShare: 0.6,
       // with failures this far apart. Longer ignores longer blips and delays the alert as much.
       minSpan: '10m',
+      // Failures that began this far apart, or a run of the slowest collector, may have one cause.
+      // Longer where one that broke hours before the others is to count for the dependency.
+      together: '2h',
       // Evidence in nats that one collector can contribute at most.
       evidenceCap: 8.5,
       // and by a single failed run: one flake beside one long failure is no common cause.

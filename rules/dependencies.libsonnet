@@ -20,8 +20,29 @@ function(config, lib) {
         cap: c.evidenceCap,
         ownCap: c.ownEvidenceCap,
       }),
-      // What the failing collectors stand on: everything below reads these few.
-      lib.record('collector:failing_dependency:info', 'collector:dependency:info and ignoring (dependency) collector:failure:evidence_nats'),
+      // What the failing collectors stand on, with the time since when they fail.
+      lib.record('collector:failing_dependency:timestamp_seconds', |||
+        (collector:dependency:info and ignoring (dependency) collector:failure:evidence_nats)
+        * ignoring (dependency) group_left ()
+        collector:failing_since:timestamp_seconds
+      |||),
+      // A common cause strikes within hours, or a run of the slowest. One that has failed for longer
+      // than the next one by more than that has a cause of its own, and says nothing here.
+      lib.record('dependency:struck:timestamp_seconds', |||
+        max without (collector) (bottomk without (collector) (2, collector:failing_dependency:timestamp_seconds))
+        - clamp_min(
+          max without (collector) (
+            0 * collector:failing_dependency:timestamp_seconds + ignoring (dependency) group_left () collector:interval:assumed_seconds
+          ),
+          %d
+        )
+      ||| % lib.seconds(c.together)),
+      // Everything below reads these few.
+      lib.record('collector:failing_dependency:info', |||
+        collector:failing_dependency:timestamp_seconds
+        >= bool ignoring (collector) group_left () dependency:struck:timestamp_seconds
+        > 0
+      |||),
       lib.record('dependency:failing:count', 'count without (collector) (collector:failing_dependency:info)'),
       lib.record('dependency:evidence:nats', |||
         sum without (collector) (
@@ -29,9 +50,7 @@ function(config, lib) {
         )
       |||),
       lib.record('dependency:failing_since:timestamp_seconds', |||
-        min without (collector) (
-          collector:failing_dependency:info * ignoring (dependency) group_left () collector:failing_since:timestamp_seconds
-        )
+        min without (collector) (collector:failing_dependency:timestamp_seconds and collector:failing_dependency:info)
       |||),
       // Collectors that ran well since the failures began speak against the dependency; those that
       // have not run since have no say.

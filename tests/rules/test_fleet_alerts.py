@@ -66,6 +66,23 @@ def test_second_dependency_of_the_same_collectors_stays_innocent(tmp_path: Path)
     story.check(tmp_path)
 
 
+def test_dependency_is_not_blamed_for_what_failed_alone_for_hours(tmp_path: Path) -> None:
+    """A collector that fails alone all morning does not make one blip of the others an outage."""
+    story = Story(step="5m")
+    story.dependencies = ["db"]
+    orders, sales, stock = (
+        story.collector(name, every="5m", depends_on=["db"]).past(3000).good(3)
+        for name in ("orders", "sales", "stock")
+    )
+    orders.bad(50)
+    sales.good(48).bad(1)
+    stock.good(48).bad(1)
+    orders.silent("DependencyFailing")
+    sales.good(1)
+    stock.good(1).silent("DependencyFailing")
+    story.check(tmp_path)
+
+
 def test_dependency_probe_is_proof(tmp_path: Path) -> None:
     """A dependency whose probe fails throughout is failing, whatever its collectors say yet."""
     story = Story(step="5m")
