@@ -1,6 +1,7 @@
 """The engine and the alert state machine, held against Prometheus itself."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +187,29 @@ def test_a_rule_the_engine_refuses_is_named_with_its_line(tmp_path: Path) -> Non
         engine.write([Series({"__name__": "raw", "c": c}, grid, np.ones(5)) for c in "ab"])
         with pytest.raises(ruleset.RuleError, match=r"r\.yml:4: Bad: .*many-to-many"):
             evaluation.evaluate(engine, plan, grid, lambda *_: None)
+
+
+def test_victoriametrics_shows_all_that_was_written() -> None:
+    """Large writes of two threads are complete as soon as they are flushed, NaN among them."""
+    grid = grid_of(10_000)
+    values = np.ones(len(grid))
+    values[[5, 500]] = np.nan  # dropped by VictoriaMetrics
+    binary = Path(tool("victoria-metrics"))
+    with Engine(binary, engine="victoriametrics", span_seconds=7 * 86_400) as engine:
+
+        def seen(name: str) -> float:
+            engine.write(Series({"__name__": name, "n": str(n)}, grid, values) for n in range(40))
+            engine.flush()
+            return sum(
+                float(series.values.sum())
+                for series in engine.query_range(
+                    f"sum(count_over_time({name}[1m]))", int(grid[0]), int(grid[-1]), STEP
+                )
+            )
+
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(seen, [f"m{number}" for number in range(16)]))
+    assert found == [40.0 * (len(grid) - 2)] * 16
 
 
 def test_victoriametrics_gives_the_same_episodes(tmp_path: Path) -> None:

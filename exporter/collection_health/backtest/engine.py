@@ -26,13 +26,20 @@ import msgspec
 import numpy as np
 
 from collection_health.backtest import remote_write
-from collection_health.backtest.remote_write import Times, Values
+from collection_health.backtest.remote_write import STALE_BITS, Times, Values
 
 log = logging.getLogger(__name__)
 
 EngineName = Literal["prometheus", "victoriametrics"]
 MAX_POINTS = 11_000  # Prometheus refuses range queries with more steps than this
 _START_SECONDS = 60
+_VISIBLE_SECONDS = 120
+_WRITE_HEADERS = {
+    "Content-Encoding": "snappy",
+    "Content-Type": "application/x-protobuf",
+    "X-Prometheus-Remote-Write-Version": "0.1.0",
+}
+_ROWS_VISIBLE = re.compile(r'^vm_rows\{type="storage/\w+"\} (\S+)$', re.MULTILINE)
 # VictoriaMetrics' own versions of these count from the sample before the window.
 _LIKE_PROMETHEUS = re.compile(r"\b(changes|increase|delta)(?=\s*\()")
 _NAMES: dict[EngineName, tuple[str, ...]] = {
@@ -105,6 +112,8 @@ class Engine:
         self._port = _free_port()
         self._name = engine
         self._local = threading.local()  # one connection a thread
+        self._writing = threading.Lock()
+        self._kept = 0  # samples given to the engine, less those that it drops
         self._connections: list[http.client.HTTPConnection] = []
         arguments = (
             self._prometheus(span_seconds) if engine == "prometheus" else self._victoriametrics()
@@ -166,28 +175,37 @@ class Engine:
             for item in series:
                 if len(item.times):
                     count += len(item.times)
+                    self._kept += len(item.times) - _plain_nans(item.values)
                     yield remote_write.encode_series(item.labels, item.times, item.values)
 
-        for body in remote_write.requests(encoded()):
-            status, answer = self._request(
-                "POST",
-                "/api/v1/write",
-                body,
-                {
-                    "Content-Encoding": "snappy",
-                    "Content-Type": "application/x-protobuf",
-                    "X-Prometheus-Remote-Write-Version": "0.1.0",
-                },
-            )
-            if status >= 300:
-                text = answer.decode(errors="replace").strip()
-                raise EngineError(f"the engine refused samples: {status} {text}")
+        with self._writing:
+            for body in remote_write.requests(encoded()):
+                status, answer = self._request("POST", "/api/v1/write", body, _WRITE_HEADERS)
+                if status >= 300:
+                    text = answer.decode(errors="replace").strip()
+                    raise EngineError(f"the engine refused samples: {status} {text}")
         return count
 
     def flush(self) -> None:
-        """Make what was written visible to queries (VictoriaMetrics buffers; Prometheus not)."""
-        if self._name == "victoriametrics":
-            self._request("GET", "/internal/force_flush", None, {})
+        """Make what was written visible to queries (VictoriaMetrics buffers; Prometheus not).
+
+        Raises `EngineError` where it stays invisible.
+        """
+        if self._name == "prometheus":
+            return
+        # What a background flush has in hand is not waited for by force_flush, and queries would
+        # silently lack it: visible is what the parts on disk and in memory hold.
+        deadline = time.monotonic() + _VISIBLE_SECONDS
+        with self._writing:
+            while time.monotonic() < deadline:
+                self._request("GET", "/internal/force_flush", None, {})
+                _, body = self._request("GET", "/metrics", None, {})
+                if sum(map(float, _ROWS_VISIBLE.findall(body.decode()))) >= self._kept:
+                    return
+                time.sleep(0.02)
+        raise EngineError(
+            f"samples stayed invisible for {_VISIBLE_SECONDS} s after they were written"
+        )
 
     def query_range(self, expr: str, start: int, end: int, step: int) -> list[Series]:
         """Evaluate ``expr`` at start, start + step … end (milliseconds), in one query or more.
@@ -302,6 +320,11 @@ def _series(row: _Row) -> Series:
     flat = np.fromstring(bytes(row.values).translate(None, b'[]"').decode(), sep=",")
     pairs = flat.reshape(-1, 2)
     return Series(row.metric, np.rint(pairs[:, 0] * 1000).astype(np.int64), pairs[:, 1].copy())
+
+
+def _plain_nans(values: Values) -> int:
+    """Samples that VictoriaMetrics drops: a NaN that marks no end of a series."""
+    return int(np.count_nonzero(np.isnan(values) & (values.view(np.uint64) != STALE_BITS)))
 
 
 def _joined(chunks: list[Series]) -> Series:
