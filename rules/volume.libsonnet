@@ -59,8 +59,9 @@ function(config, lib) {
         )
         and ignoring (window) collector:interval:assumed_seconds <= 21600
       ||| % { levels: least([1, 2, 3]) }, { model: 'daily' }),
+      // Of two weeks the lesser: their mean would expect half of a holiday's rush a week later.
       lib.record('collector:records:expected_low', |||
-        quantile without (days) (0.5,
+        min without (days) (
           %(levels)s
         )
       ||| % { levels: least([7, 14]) }, { model: 'weekly' }),
