@@ -131,6 +131,9 @@
       // A page waits until hesitation is out of the question: by this share of the interval longer, at
       // most so long. Lower both where nobody can wait for a late run; 0 pages at once.
       surelyMissing: { share: 0.4, atMost: '45m' },
+      // From so many missed runs within historyWindow on, a page waits for one interval more. Raise it
+      // where every missing run must wake somebody.
+      oftenMissing: 4,
       // A run hangs when it takes this many times its usual duration; more for collectors whose
       // durations vary much.
       hangingFactor: 4,

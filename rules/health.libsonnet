@@ -95,10 +95,19 @@ function(config, lib) {
         unless collector:running:seconds
         unless ignoring (collector) fleet:exporter:settling
       |||),
+      // Where single runs are often missing, a page waits for the second one.
       problem('not_running', 'critical', |||
         sum without (problem, severity) (collector:problem:value{problem="not_running", severity="warning"})
-        > clamp(%(share)g * collector:interval:assumed_seconds, 0, %(most)d)
-      ||| % { share: config.freshness.surelyMissing.share, most: lib.seconds(config.freshness.surelyMissing.atMost) }),
+        > clamp(%(share)g * collector:interval:assumed_seconds, 0, %(most)d) + (
+          sum without (reason) (%(missed)s >= bool %(often)d) * collector:interval:assumed_seconds
+          or 0 * collector:interval:assumed_seconds
+        )
+      ||| % {
+        share: config.freshness.surelyMissing.share,
+        most: lib.seconds(config.freshness.surelyMissing.atMost),
+        missed: lib.held('collector:reason_failures:history', config.historyInterval, '{reason="missed"}'),
+        often: config.freshness.oftenMissing,
+      }),
       // Of one that is known to be slow, a long run is no news before the next one is due.
       problem('hanging', 'warning', |||
         collector:running:seconds > collector:running:limit_seconds

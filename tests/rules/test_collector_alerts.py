@@ -145,6 +145,29 @@ def test_not_running(
     story.check(tmp_path)
 
 
+def test_page_waits_for_the_second_missing_run_where_single_ones_often_are(tmp_path: Path) -> None:
+    """A run that is missing now and then is a warning each time; two in a row are not its habit."""
+    story = Story(step="5m")
+    orders = story.collector().past(50).good(2)
+    for _ in range(4):
+        orders.quiet(1).good(2)
+    missing = "Collector orders is {} past the deadline of its next run."
+    orders.fires(
+        "CollectorNotRunning",
+        Alert("warning", missing.format("29m 50s"), since="44m 50s ago"),
+        after=2,
+    )
+    orders.fires(
+        "CollectorNotRunning",
+        *(
+            Alert(severity, missing.format("1h 29m 50s"), since="1h 44m 50s ago")
+            for severity in ("critical", "warning")
+        ),
+        after=3,
+    )
+    story.check(tmp_path)
+
+
 def test_hanging_run_is_not_a_missing_one(tmp_path: Path) -> None:
     """A run under way beyond its usual duration hangs; it is critical once the next one is due."""
     story = Story(step="5m")
