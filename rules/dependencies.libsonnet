@@ -70,12 +70,21 @@ function(config, lib) {
           or dependency:failing:count
         )
       |||),
-      // A short blip is over before anyone could act: failures must span some minutes.
+      // A short blip is over before anyone could act: failures must span some minutes. The first to
+      // fail and, of three and more, the last to have failed do not count: either may have troubles of
+      // its own beside a blip of the others.
+      lib.record('collector:failing_dependency:last_run_timestamp_seconds', |||
+        collector:failing_dependency:info * ignoring (dependency) group_left () collector:last_run:timestamp_seconds
+      |||),
       lib.record('dependency:failing:span_seconds', |||
-        max without (collector) (
-          collector:failing_dependency:info * ignoring (dependency) group_left () collector:last_run:timestamp_seconds
+        (
+          min without (collector) (topk without (collector) (2, collector:failing_dependency:last_run_timestamp_seconds))
+          and dependency:failing:count >= 3
+          or max without (collector) (collector:failing_dependency:last_run_timestamp_seconds)
         )
-        - dependency:failing_since:timestamp_seconds
+        - max without (collector) (
+          bottomk without (collector) (2, collector:failing_dependency:timestamp_seconds and collector:failing_dependency:info)
+        )
       |||),
       lib.record('dependency:probe_failing:count', |||
         count without (probe) (

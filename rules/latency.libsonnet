@@ -20,21 +20,19 @@ function(config, lib) {
         minRuns: c.minRuns,
       }),
       // Spread of one run's duration on a log scale: the larger of that of the last 100 runs
-      // (1.4826 MAD is sigma; as known a day ago, lest slow hours widen their own limit) and that of
-      // the week, wider while few runs are known.
+      // (1.4826 MAD is sigma) and that of the week, wider while few runs are known.
       lib.record('collector:duration:spread_ratio', |||
         clamp(
           (
-            1.4826 * (%(deviation_then)s or %(deviation)s) * (1.1 + 5 / sum without (window) (collector:runs:count{window="100"} > 0))
+            1.4826 * %(deviation)s * (1.1 + 5 / sum without (window) (collector:runs:count{window="100"} > 0))
             > %(week)s
             or %(week)s
-            or 1.4826 * (%(deviation_then)s or %(deviation)s) * (1.1 + 5 / sum without (window) (collector:runs:count{window="100"} > 0))
+            or 1.4826 * %(deviation)s * (1.1 + 5 / sum without (window) (collector:runs:count{window="100"} > 0))
           ),
           %(min)g, 1
         )
       ||| % {
         deviation: lib.fact('collection_window_duration_deviation_ratio', 'window="100"', ['window']),
-        deviation_then: lib.fact('collection_window_duration_deviation_ratio', 'window="100"', ['window'], offset='1d'),
         week: lib.held('collector:duration:week_spread_ratio'),
         min: c.minSpread,
       }),
