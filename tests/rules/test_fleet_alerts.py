@@ -83,6 +83,27 @@ def test_dependency_is_not_blamed_for_what_failed_alone_for_hours(tmp_path: Path
     story.check(tmp_path)
 
 
+def test_dependency_is_not_blamed_for_a_blip_beside_a_failing_collector(tmp_path: Path) -> None:
+    """One that fails before and after a blip of the others does not make it an outage."""
+    story = Story(step="5m")
+    story.dependencies = ["db"]
+    orders, sales, stock, prices = (
+        story.collector(name, every="5m", depends_on=["db"]).past(3000).good(3)
+        for name in ("orders", "sales", "stock", "prices")
+    )
+    orders.bad(6)
+    for collector in (sales, stock, prices):
+        collector.good(3).bad(1).silent("DependencyFailing").good(2)
+    orders.silent("DependencyFailing")
+    for collector in (sales, stock, prices):  # now for good
+        collector.bad(4)
+    orders.bad(4)
+    story.query(
+        orders.now - 300, "dependency:failing:bool", ('dependency:failing:bool{dependency="db"}', 1)
+    )
+    story.check(tmp_path)
+
+
 def test_dependency_probe_is_proof(tmp_path: Path) -> None:
     """A dependency whose probe fails throughout is failing, whatever its collectors say yet."""
     story = Story(step="5m")
