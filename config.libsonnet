@@ -75,7 +75,7 @@
       // Reasons that do not heal by themselves: one confirmed run is enough, unless this collector
       // has recovered from that reason by itself within the history window. Remove a reason when
       // your upstream is known to produce it by accident.
-      nonHealingReasons: ['auth', 'not_found', 'schema', 'config', 'overrun'],
+      nonHealingReasons: ['auth', 'not_found', 'parse', 'schema', 'config', 'overrun'],
       // A half of the history with more than `factor` times the flakes of the other, and `more` on
       // top, held an incident: the calmer half alone says what is usual. Lower both where incidents
       // are frequent and small.
@@ -110,6 +110,9 @@
       stateFlips: 6,
       // Without a flip for this long it is steady again. Longer for fleets of slow jobs.
       steadyAfter: '2h',
+      // What comes and goes is over after so many runs without new evidence, within these limits. More
+      // gives fewer messages, and later ones about its end.
+      steady: { runs: 8, atLeast: '1h', atMost: '12h' },
     },
 
     // ---- Freshness ---------------------------------------------------------------------------------
@@ -147,6 +150,9 @@
       // Slower by less than this factor is never news, for the median of the last 3 and of the last
       // 10 runs. Two stray slow runs make a median of 3. Raise them when deployments change durations.
       minFactor: { '3': 2.2, '10': 1.5 },
+      // Without new evidence for this long a slow collector is over it, even while the last runs are
+      // slower by that factor: it is how it is now.
+      overAfter: '6h',
       // Durations are taken to vary by at least this much (log scale), however steady they look.
       minSpread: 0.1,
       // Deployments and busy days shift durations by this much (log scale) without being news.
@@ -219,8 +225,8 @@
       // and where its reason is usually its own (failing.nonHealingReasons). Raise it where shared
       // credentials expire.
       ownEvidenceCap: 3,
-      // How long after its end it still explains collectors that have not run since: their usual
-      // interval and some more.
+      // A run that failed so soon after it was last seen to fail is still explained by it, until the
+      // next run but at most twice as long: collectors that run every few hours then tell for themselves.
       hold: '90m',
     },
 

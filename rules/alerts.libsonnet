@@ -24,13 +24,13 @@ function(config, lib, alerts) {
   local unlessTold = |||
 
     unless max without (problem, severity) (max_over_time(%(outages)s[%(window)s]))
-    unless max without (dependency) (max_over_time(collector:explained_by:info[%(window)s]))
+    unless max without (dependency) (max_over_time(collector:root_dependency:info[%(window)s]))
   ||| % { outages: lib.outages, window: config.slo.quietAfter },
 
   // What alternates below a failing dependency is the dependency's news.
   local unlessExplained = '\nunless max without (dependency) (collector:root_dependency:info)\n',
   local unlessExplainedLately = unlessExplained + |||
-    unless max without (dependency) (max_over_time(collector:explained_by:info[%s]))
+    unless max without (dependency) (max_over_time(collector:root_dependency:info[%s]))
   ||| % config.slo.quietAfter,
 
   // What began as failing goes on under that name. What an outage leaves behind in windows counted in runs (two more for the delay
@@ -46,12 +46,25 @@ function(config, lib, alerts) {
     )
   ||| % { outages: lib.outages, window: config.slo.quietAfter, history: config.historyWindow },
 
-  local stillFailing = |||
+  // What was critical hours ago ends as critical, and whoever was told of that is not told again that it
+  // comes and goes: each would be one more message.
+  local wasCritical(window) = 'sum without (severity) (max_over_time(collector:failing:confirmed_timestamp_seconds{severity="critical"}[%s]))' % window,
+  local stillFailing(severity) = |||
 
     or
     sum without (problem, severity) (collector:problem:value{problem="flapping", severity="warning"})
     and collector:flapping:after_failing_seconds >= 0
-  ||| + unlessExplainedLately,
+    %s
+  ||| % (
+    if severity == 'critical' then 'and %s\nunless max without (dependency) (max_over_time(collector:explained_by:info[1d]))' % wasCritical(config.flapping.steady.atMost)
+    else 'unless ' + wasCritical('1d')
+  ) + unlessExplainedLately,
+
+  // Where several fail at once, the first minutes decide whether it is their dependency or a blip.
+  local unlessPending = |||
+
+    unless max without (dependency) (collector:failing_dependency:info and ignoring (collector) dependency:pending:nats)
+  |||,
 
   local inARow = 'failed {{ $value }} runs in a row',
   local flapping = {
@@ -72,14 +85,11 @@ function(config, lib, alerts) {
     lib.group('alerts-failing', config.fastInterval, [
       problem('CollectorFailing', severity, 'failing', 'failure', {
         summary: 'A collector fails longer than its own flakes explain.',
-        description: 'Collector {{ $labels.collector }} ' + (
-          if severity == 'critical' then inARow
-          else '{{ if ge $value 1.0 }}%s{{ else }}still failed {{ $value | humanizePercentage }} of its last runs, with good ones in between{{ end }}' % inARow
-        ) + ', more than its own past explains.',
+        description: 'Collector {{ $labels.collector }} {{ if ge $value 1.0 }}%s{{ else }}still failed {{ $value | humanizePercentage }} of its last runs, with good ones in between{{ end }}, more than its own past explains.' % inARow,
         cause: 'Its upstream, its credentials or its own code; the reason of the last failed run says which.',
         impact: 'No good data since its last good run.',
         action: 'Read the last error, then follow the runbook section for its reason.',
-      }, also=if severity == 'warning' then stillFailing else '')
+      }, also=stillFailing(severity), unless=unlessPending)
       for severity in ['critical', 'warning']
     ] + [
       problem('CollectorNotRunning', severity, 'not_running', 'freshness', {
@@ -177,10 +187,10 @@ function(config, lib, alerts) {
     ] + [
       problem('CollectorFlapping', 'critical', 'flapping', 'flapping', flapping {
         description: 'Collector {{ $labels.collector }} changed between good and bad {{ $value }} times lately.',
-      }, { keep_firing_for: '1h' }, unless=unlessExplained),
+      }, { keep_firing_for: '1h' }, unless=unlessExplained + 'unless %s\n' % wasCritical('1d')),
       problem('CollectorFlapping', 'warning', 'flapping', 'flapping', flapping {
         description: '{{ $value | humanizePercentage }} of the last runs of collector {{ $labels.collector }} failed with good runs in between, more than its own past explains.',
-      }, { keep_firing_for: '2h' }, unless=unlessExplainedLately + unlessFailing),
+      }, { keep_firing_for: '2h' }, unless='\nand collector:flapping:confirmed_timestamp_seconds' + unlessExplainedLately + unlessFailing),
     ] + [
       problem('CollectorBudgetBurn', 'warning', 'budget_' + speed, 'slo', {
         summary: 'A collector spends its error budget %s than its objective allows.' % { fast: 'much faster', slow: 'steadily faster' }[speed],

@@ -93,16 +93,22 @@ function(config, lib) {
       ||| % { dropped: lib.dropped, matchers: lib.matchers(), 'for': config.probes.minFailing }),
     ]),
     lib.group('dependencies', config.fastInterval, [
+      // What may still be a blip.
+      lib.record('dependency:striking:nats', |||
+        dependency:evidence:nats > dependency:evidence:limit_nats
+        and dependency:failing:count >= %(min)d
+        and dependency:failing:ratio > %(share)g
+      ||| % { min: c.minCollectors, share: c.minShare }),
       // Suspects, with their evidence; a failing probe is proof.
       lib.record('dependency:suspect:nats', |||
-        (
-          dependency:evidence:nats > dependency:evidence:limit_nats
-          and dependency:failing:count >= %(min)d
-          and dependency:failing:ratio > %(share)g
-          and dependency:failing:span_seconds >= %(span)d
-        )
+        (dependency:striking:nats and dependency:failing:span_seconds >= %d)
         or 1000 * dependency:probe_failing:count
-      ||| % { min: c.minCollectors, share: c.minShare, span: lib.seconds(c.minSpan) }),
+      ||| % lib.seconds(c.minSpan)),
+      // Known within minutes: what it would explain is told by then.
+      lib.record('dependency:pending:nats', |||
+        dependency:striking:nats unless dependency:suspect:nats
+        and time() - dependency:failing_since:timestamp_seconds < %d
+      ||| % (2 * lib.seconds(c.minSpan))),
       // Explaining away: each failing collector is ascribed to its most suspect dependency, the more
       // specific of two equal ones, so that a second dependency of the same collectors stays innocent.
       lib.record('collector:suspect:info', |||
@@ -121,16 +127,27 @@ function(config, lib) {
         or 0 * dependency:collectors:count
       ||| % { min: c.minCollectors }),
       lib.record('dependency:last_failing:timestamp_seconds', 'time() * (dependency:failing:bool == 1)'),
-      // Stays while collectors have not run since: they are still explained by what is over.
+      // When it struck and since when it failed, as known while it failed: a later flake of another
+      // collector does not move them.
+      lib.record('dependency:last_struck:timestamp_seconds', 'dependency:struck:timestamp_seconds and dependency:failing:bool == 1'),
+      lib.record('dependency:last_since:timestamp_seconds', 'dependency:failing_since:timestamp_seconds and dependency:failing:bool == 1'),
+      // A run that failed with it, or soon after it was seen to fail for the last time, is explained
+      // until the next one.
       lib.record('collector:explained_by:info', |||
         topk without (dependency) (1,
-          collector:failing_dependency:info
+          (
+            collector:failing_dependency:timestamp_seconds
+            >= bool ignoring (collector) group_left () last_over_time(dependency:last_struck:timestamp_seconds[%(span)ds])
+            > 0
+          )
           * ignoring (collector) group_left ()
-          max_over_time(dependency:last_failing:timestamp_seconds[%(hold)s])
+          max_over_time(dependency:last_failing:timestamp_seconds[%(span)ds])
           >= ignoring (dependency) group_left ()
           collector:failing_since:timestamp_seconds
+          >= ignoring (dependency) group_left ()
+          (collector:last_run:timestamp_seconds - %(hold)d)
         ) > bool 0
-      ||| % { hold: c.hold }),
+      ||| % { hold: lib.seconds(c.hold), span: 2 * lib.seconds(c.hold) }),
       lib.record('dependency:reason:count', |||
         count without (collector) (
           collector:explained_by:info
@@ -139,8 +156,19 @@ function(config, lib) {
         )
       |||),
       // What the inventory lacks has no declared dependency. One whose troubles began during a failure
-      // of a dependency, and for the reason that its collectors state, is laid at its door: that
-      // decides who is told, not whether the dependency is failing.
+      // of a dependency, and for the reason that its collectors state, is laid at its door (of two, at
+      // that of the one which fails now, and for longer): that decides who is told, not whether the
+      // dependency is failing.
+      lib.record('dependency:stated_reason:rank', |||
+        0 * (
+          max_over_time(dependency:reason:count[%(hold)s])
+          >= ignoring (reason) group_left () 0.5 * max without (reason) (max_over_time(dependency:reason:count[%(hold)s]))
+        )
+        + ignoring (reason) group_left () (
+          1e10 * max_over_time(dependency:failing:bool[15m])
+          - min_over_time(dependency:last_since:timestamp_seconds[6h])
+        )
+      ||| % { hold: c.hold }),
       lib.record('collector:presumed_by:info', |||
         (
           max without (reason) (
@@ -156,10 +184,10 @@ function(config, lib) {
               )
             )
             * ignoring (collector, dependency) group_left (dependency)
-            (topk without (dependency) (1, max_over_time(dependency:reason:count[%(hold)s])) > bool 0)
+            (topk without (dependency) (1, dependency:stated_reason:rank) != bool 0)
           )
           <= ignoring (collector) group_left () max_over_time(dependency:last_failing:timestamp_seconds[%(hold)s])
-          >= ignoring (collector) group_left () min_over_time(dependency:failing_since:timestamp_seconds[%(hold)s])
+          >= ignoring (collector) group_left () min_over_time(dependency:last_since:timestamp_seconds[6h])
         )
         > bool 0
       ||| % {

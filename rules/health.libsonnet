@@ -18,6 +18,16 @@ function(config, lib) {
     )
   ||| % [std.join('|', reasons), lib.held('collector:reason_failures:history', config.historyInterval)],
 
+  local confirmedAt = 'collector:failing:confirmed_timestamp_seconds{severity="%s"}',
+  local seenConfirmed(which, severity) = 'sum without (severity) (%s_over_time(%s[1d]))' % [which, confirmedAt % severity],
+  local confirmedFailing(severity, condition) =
+    lib.record('collector:failing:confirmed_timestamp_seconds', |||
+      time() + 0 * (
+        %s
+      )
+      unless collector:quiet:active
+    ||| % std.strReplace(std.rstripChars(condition, '\n'), '\n', '\n  '), { severity: severity }),
+
   local suspicion(problem, condition) =
     lib.record('collector:suspicion:last_run_timestamp_seconds', 'collector:last_run:timestamp_seconds and ignoring (window) %s' % condition, { problem: problem }),
   local seen(which, problem) =
@@ -30,7 +40,7 @@ function(config, lib) {
 
   groups: [
     lib.group('problems', config.fastInterval, [
-      problem('failing', 'warning', |||
+      confirmedFailing('warning', |||
         collector:consecutive_failures:count >= (
           sum without (severity) (%(threshold)s)
           or 0 * collector:consecutive_failures:count + %(cold)d
@@ -50,14 +60,34 @@ function(config, lib) {
         minRuns: f.minRunsForSingle,
         impatient: if f.impatientTiers == [] then '' else '\nor (collector:consecutive_failures:count >= 1 and ignoring (team, tier) max without (team, tier) (collector:owner:info{tier=~"%s"}))' % std.join('|', f.impatientTiers),
       }),
-      problem('failing', 'critical', |||
+      confirmedFailing('critical', |||
         collector:consecutive_failures:count >= sum without (severity) (%s)
         and %s
       ||| % [threshold('critical'), established]),
+    ] + [
+      // Confirmed once, and for a while, it stays so until its next good run, whatever thresholds do.
+      problem('failing', severity, |||
+        collector:consecutive_failures:count and (
+          sum without (severity) (%(now)s)
+          or %(last)s - collector:failing_since:timestamp_seconds > %(span)d
+        )
+      ||| % {
+        now: confirmedAt % severity,
+        last: seenConfirmed('max', severity),
+        span: lib.seconds(f.minSpan),
+      })
+      for severity in ['warning', 'critical']
+    ] + [
+      // Confirmed again within a day: it was not good for long enough to call it over.
+      lib.record('collector:failing:relapse_timestamp_seconds', |||
+        time() + 0 * sum without (problem, severity) (collector:problem:value{problem="failing", severity="warning"})
+        and %s < collector:failing_since:timestamp_seconds
+        unless max without (dependency) (max_over_time(collector:explained_by:info[1d]))
+      ||| % seenConfirmed('min', 'warning')),
       // Worse than its own past among the last 10 runs without failing in a row for long; or among
-      // the last 30 or 100, in many short streaks and not in one that is over.
-      problem('flapping', 'warning', |||
-        max without (window) (
+      // the last 30 or 100, in many short streaks and not in one that is over; or a relapse.
+      lib.record('collector:flapping:confirmed_timestamp_seconds', |||
+        time() + 0 * max without (window) (
           collector:failures:notable_ratio{window="10"}
           and max without (model) (collector:failures:surprise_nats{window="10"}) > ignoring (window) group_left () %(limit)s
           and collector:failures:notable_count{window="10"} >= 3
@@ -75,7 +105,22 @@ function(config, lib) {
           and collector:transitions:notable_count{window="100"} >= 6
           and ignoring (window) max without (model) (collector:failures:surprise_nats{window="10"}) > 2.5
         )
+        or
+        collector:failing:relapse_timestamp_seconds
       ||| % { limit: lib.limit('flapping', 3), middle: lib.limit('flapping', 10), long: lib.limit('flapping', 30) }),
+      problem('flapping', 'warning', |||
+        sum without (window) (
+          collector:failures:ratio{window="10"} > 0
+          and ignoring (window) (
+            time() - max_over_time(collector:flapping:confirmed_timestamp_seconds[%(most)ds])
+            < clamp(%(runs)d * collector:interval:assumed_seconds, %(least)d, %(most)d)
+          )
+        )
+      ||| % {
+        runs: config.flapping.steady.runs,
+        least: lib.seconds(config.flapping.steady.atLeast),
+        most: lib.seconds(config.flapping.steady.atMost),
+      }),
       // Which came first within a day: how much later flapping was seen than failing, in seconds. What
       // began as failing and alternates before that is over goes on under its first name, and what
       // began as flapping likewise: a second name would be a second message.
@@ -186,17 +231,28 @@ function(config, lib) {
         >= ignoring (problem) group_left ()
         (1.5 * collector:interval:assumed_seconds < 32400 or 0.5 * collector:interval:assumed_seconds)
       ||| % { suspicion: 'collector:suspicion:last_run_timestamp_seconds' }),
-      problem('slow', 'warning', |||
-        max without (window) (
-          (collector:duration:level_seconds and ignoring (window) max without (window) (collector:duration:unusual_seconds))
-          / ignoring (window) group_left ()
-          collector:duration:base_seconds
-        )
+      lib.record('collector:slow:confirmed_timestamp_seconds', |||
+        time() + 0 * max without (window) (collector:duration:unusual_seconds)
         and (
           %(confirmed)s
           or sum without (window) (collector:duration:unusual_seconds{window="10"})
         )
       ||| % { confirmed: confirmed('slow') }),
+      // Its own slow runs widen what is usual. Until the last runs are nearly as fast as before it is
+      // not over.
+      problem('slow', 'warning', |||
+        max without (window) (
+          (
+            collector:duration:level_seconds and ignoring (window) collector:slow:confirmed_timestamp_seconds
+            or
+            collector:duration:level_seconds{window="3"}
+            and ignoring (window) max_over_time(collector:slow:confirmed_timestamp_seconds[%s])
+            and collector:duration:level_seconds > ignoring (window) group_left () %g * collector:duration:base_seconds
+          )
+          / ignoring (window) group_left ()
+          collector:duration:base_seconds
+        )
+      ||| % [config.latency.overAfter, config.latency.minFactor['10']]),
       problem('volume_zero', 'warning', |||
         sum without (window) (collector:records:level{window="3"} == 0)
         and sum without (window) (%(low)s) > 0

@@ -44,12 +44,17 @@ function(config, lib) {
         )
         < %(horizon)d
       ||| % { window: lib.seconds(config.slo.window), limit: lib.limit('slo'), horizon: lib.seconds(p.budgetHorizon) }),
-      // Used up before it is full again, with a margin for the noise of the estimate.
-      lib.prediction('quota', |||
+      // Used up before it is full again, with a margin for the noise of the estimate; and an hour
+      // longer, because the estimate wavers.
+      lib.record('collector:quota:short_seconds', |||
         collector:quota:exhaustion_seconds < %(margin)g * collector:quota:reset_seconds
         and collector:quota:remaining_ratio < %(below)g
-        or 0 * (collector:quota:remaining_ratio <= 0 and collector:quota:reset_seconds)
       ||| % { margin: p.quotaMargin, below: p.quotaBelow }),
+      lib.prediction('quota', |||
+        last_over_time(collector:quota:short_seconds[1h])
+        and collector:quota:remaining_ratio < %(below)g
+        or 0 * (collector:quota:remaining_ratio <= 0 and collector:quota:reset_seconds)
+      ||| % { below: p.quotaBelow }),
       // Tokens that were renewed lately are short-lived and renewed by the collector itself.
       lib.prediction('credential', |||
         %(expiry)s - time() < %(horizon)d

@@ -71,7 +71,11 @@ function(config) {
     this.alert(
       name,
       told,
-      this.labelled('sum without (problem, severity) (collector:problem:value{problem="%s", severity="%s"})' % [problem, severity] + also + unless),
+      this.labelled(
+        (if also == '' then '%s' else '(\n  %s\n)') % std.strReplace(
+          'sum without (problem, severity) (collector:problem:value{problem="%s", severity="%s"})' % [problem, severity] + std.rstripChars(also, '\n'), '\n', '\n  '
+        ) + unless
+      ),
       { kind: kind } + labels,
       this.about(annotations),
       timing,

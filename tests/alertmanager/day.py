@@ -178,7 +178,8 @@ class Tally:
         if max(known) < rank:
             return "raised"
         # The inventory says neither whose an undeclared collector is nor what it depends on.
-        return "more" if any(one["labels"].get("team") for one in news) else "undeclared"
+        declared = any(one["labels"].keys() & {"team", "dependency"} for one in news)
+        return "more" if declared else "undeclared"
 
 
 def report(day: Day, messages: Iterable[Message], began: float, speed: float) -> str:

@@ -16,6 +16,11 @@ FLAPPED = (
     "{} of the last runs of collector orders failed with good runs in between, "
     "more than its own past explains."
 )
+FAILED = "Collector orders failed {} runs in a row, more than its own past explains."
+STILL = (
+    "Collector orders still failed {} of its last runs, with good ones in between, "
+    "more than its own past explains."
+)
 LATENCY = {"latency": "11s", "objectives": {"latency": 0.98}}
 
 
@@ -509,13 +514,74 @@ def test_failing_that_begins_to_alternate_keeps_its_name(tmp_path: Path) -> None
         orders.good().fires(
             "CollectorFailing",
             Alert(
-                "warning",
+                "critical",
                 "Collector orders still failed 70% of its last runs, with good ones in between, "
                 "more than its own past explains.",
             ),
         ).silent("CollectorFlapping")
         orders.bad().good()
     orders.good(10).silent("CollectorFailing").silent("CollectorFlapping")
+    story.check(tmp_path)
+
+
+def test_failing_again_is_not_over_with_one_good_run(tmp_path: Path) -> None:
+    """The first good run ends the first failure; what came back within a day must be good for longer."""
+    story = Story(step="1h")
+    orders = (
+        story.collector()
+        .past(400)
+        .good(30)
+        .bad(3)
+        .fires(
+            "CollectorFailing",
+            Alert("warning", FAILED.format(3), since="2h 0m 0s ago", cause=TIMEOUT),
+        )
+        .good(3)
+        .silent("CollectorFailing")
+    )
+    orders.bad(3).good(2).fires("CollectorFailing", Alert("warning", STILL.format("50%")))
+    orders.good(9).silent("CollectorFailing").silent("CollectorFlapping")
+    story.check(tmp_path)
+
+
+def test_failing_again_after_a_critical_failure_is_told_once(tmp_path: Path) -> None:
+    """Neither as a warning first nor, after the next good run, as one that is left."""
+    story = Story(step="1h")
+    orders = story.collector().past(400).good(30).bad(8).good(3).silent("CollectorFailing")
+    orders.bad(2).fires(
+        "CollectorFailing",
+        Alert("critical", STILL.format("70%"), since="1h 0m 0s ago", cause=TIMEOUT),
+        Alert("warning", FAILED.format(2), since="1h 0m 0s ago", cause=TIMEOUT),
+    )
+    orders.good(2).fires("CollectorFailing", Alert("critical", STILL.format("50%")))
+    orders.good(9).silent("CollectorFailing").silent("CollectorFlapping")
+    story.check(tmp_path)
+
+
+def test_confirmed_failure_stays_one_until_the_next_good_run(tmp_path: Path) -> None:
+    """A wrong password was enough; that the next run failed otherwise does not end it."""
+    story = Story(step="5m")
+    orders = story.collector()
+    for _ in range(20):  # four in a row are usual here
+        orders.past(30).past(4, bad=True)
+    orders.past(30).good(2).bad(3).silent("CollectorFailing").good(8)
+    orders.bad(1, reason="auth").bad(1).fires(
+        "CollectorFailing",
+        Alert("warning", FAILED.format(2), since="1h 0m 0s ago", cause=TIMEOUT),
+    )
+    orders.good(1).silent("CollectorFailing")
+    story.check(tmp_path)
+
+
+def test_slow_until_nearly_as_fast_as_before(tmp_path: Path) -> None:
+    """Half as slow as it was is no end; that is when the last runs take nearly as long as usual."""
+    story = Story(step="1h")
+    orders = story.collector().past(200, duration=60.0).good(30, duration=60.0)
+    orders.good(8, duration=240.0).good(8, duration=105.0).fires(
+        "CollectorSlow",
+        Alert("warning", "Runs of collector orders take 1.75 times their usual duration."),
+    )
+    orders.good(3, duration=70.0).silent("CollectorSlow")
     story.check(tmp_path)
 
 
@@ -532,16 +598,27 @@ def test_flapping_that_fails_for_longer_keeps_its_name(tmp_path: Path) -> None:
 
 
 def test_flapping_verdicts(tmp_path: Path) -> None:
-    """A verdict that comes and goes becomes one flapping alert in place of a stream, until it is steady."""
-    story = Story(step="10m")
-    orders = story.collector(every="10m").past(2000)
+    """A verdict that comes and goes becomes one flapping alert in place of a stream, until it is steady.
+
+    Whoever was told within the day that it fails critically hears of one failure that goes on.
+    """
+    story = Story(step="30m")
+    orders = story.collector(every="1h").past(2000).good(30)
     for _ in range(3):
-        orders.good(2).bad(9)
+        orders.good(2).bad(2)
     orders.silent("CollectorFlapping").good(1).fires(
         "CollectorFlapping",
         Alert("critical", "Collector orders changed between good and bad 6 times lately."),
-    ).good(24).silent("CollectorFlapping")
+    ).good(10).silent("CollectorFlapping")
+    paged = Story(step="10m")
+    orders = paged.collector(every="10m").past(2000)
+    for _ in range(3):
+        orders.good(2).bad(9)
+    orders.good(1).silent("CollectorFlapping").fires(
+        "CollectorFailing", Alert("critical", STILL.format("90%"))
+    ).good(24).silent("CollectorFailing").silent("CollectorFlapping")
     story.check(tmp_path)
+    paged.check(tmp_path)
 
 
 def test_budget_burns_fast(tmp_path: Path) -> None:

@@ -277,3 +277,62 @@ def test_flips_below_a_failing_dependency_are_its_news(tmp_path: Path) -> None:
     flips = 'collector:flips:count{collector="orders"}'
     story.query(orders.now - 300, flips, (flips, 2))
     story.check(tmp_path)
+
+
+def test_collectors_wait_while_a_dependency_is_suspected(tmp_path: Path) -> None:
+    """The first minutes tell a failing dependency from a blip; until then nobody hears of either."""
+    story = Story(step="5m")
+    story.dependencies = ["db"]
+    orders, sales, stock = (
+        story.collector(name, every="5m", depends_on=["db"]).past(3000)
+        for name in ("orders", "sales", "stock")
+    )
+    orders.good(3).bad(3).silent("CollectorFailing")
+    sales.good(4).bad(2)
+    stock.good(4).bad(2)
+    failing = 'collector:problem:value{collector="orders",problem="failing",severity="warning"}'
+    story.query(orders.now - 300, failing, (failing, 3))
+    for collector in (orders, sales, stock):
+        collector.bad(2)
+    story.query(
+        orders.now - 300,
+        "dependency:problem:value",
+        ('dependency:problem:value{dependency="db"}', 3),
+    )
+    story.check(tmp_path)
+
+
+def test_dependency_explains_its_last_failed_runs_until_the_next(tmp_path: Path) -> None:
+    """An hourly collector waits for its next run; another one's flake changes nothing about it."""
+    story = Story(step="5m")
+    story.dependencies = ["db"]
+    hourly = story.collector("hourly", every="1h", depends_on=["db"]).past(400).good(1).bad(3)
+    start = 2 * 3600 - 300
+    for name in ("orders", "sales", "stock"):
+        collector = story.collector(name, every="5m", depends_on=["db"]).past(3000)
+        collector.good(int(start / 300)).bad(26).good(4)
+        if name == "stock":
+            collector.bad(1)
+        collector.good(20)
+    explained = 'collector:explained_by:info{collector="hourly"}'
+    labelled = 'collector:explained_by:info{collector="hourly",dependency="db"}'
+    for run in range(int(start / 300) + 12, int(hourly.now / 300), 6):
+        story.query(run * 300.0, explained, (labelled, 1))
+    story.check(tmp_path)
+
+
+def test_undeclared_collector_belongs_to_the_dependency_that_fails_now(tmp_path: Path) -> None:
+    """Another one that failed for the same reason, with more collectors, is over."""
+    story = Story(step="5m")
+    story.dependencies = ["db", "old"]
+    for name in ("a", "b", "c", "d"):
+        story.collector(name, every="5m", depends_on=["old"]).past(3000).good(3).bad(6).good(10)
+    for name in ("orders", "sales", "stock"):
+        story.collector(name, every="5m", depends_on=["db"]).past(3000).good(13).bad(6)
+    with_it = story.collector("with_it", every="5m", registered=False).past(3000).good(13).bad(6)
+    story.query(
+        with_it.now - 300,
+        'collector:root_dependency:info{collector="with_it"}',
+        ('collector:root_dependency:info{collector="with_it",dependency="db"}', 1),
+    )
+    story.check(tmp_path)
