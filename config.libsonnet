@@ -150,9 +150,9 @@
       // Slower by less than this factor is never news, for the median of the last 3 and of the last
       // 10 runs. Two stray slow runs make a median of 3. Raise them when deployments change durations.
       minFactor: { '3': 2.2, '10': 1.5 },
-      // Without new evidence for this long a slow collector is over it, even while the last runs are
-      // slower by that factor: it is how it is now.
-      overAfter: '6h',
+      // A slow collector is over it after so many runs without new evidence, within these limits, even
+      // while the last ones are slower by that factor: it is how it is now.
+      steady: { runs: 8, atLeast: '30m', atMost: '6h' },
       // Durations are taken to vary by at least this much (log scale), however steady they look.
       minSpread: 0.1,
       // Deployments and busy days shift durations by this much (log scale) without being news.

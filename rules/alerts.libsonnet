@@ -46,9 +46,9 @@ function(config, lib, alerts) {
     )
   ||| % { outages: lib.outages, window: config.slo.quietAfter, history: config.historyWindow },
 
-  // What was critical hours ago ends as critical, and whoever was told of that is not told again that it
-  // comes and goes: each would be one more message.
-  local wasCritical(window) = 'sum without (severity) (max_over_time(collector:failing:confirmed_timestamp_seconds{severity="critical"}[%s]))' % window,
+  // What was critical ends as critical, and whoever was told of that is not told again that it comes and
+  // goes: each would be one more message.
+  local wasCritical = 'sum without (severity) (max_over_time(collector:failing:confirmed_timestamp_seconds{severity="critical"}[%s]))' % config.flapping.steady.atMost,
   local stillFailing(severity) = |||
 
     or
@@ -56,8 +56,8 @@ function(config, lib, alerts) {
     and collector:flapping:after_failing_seconds >= 0
     %s
   ||| % (
-    if severity == 'critical' then 'and %s\nunless max without (dependency) (max_over_time(collector:explained_by:info[1d]))' % wasCritical(config.flapping.steady.atMost)
-    else 'unless ' + wasCritical('1d')
+    if severity == 'warning' then 'unless ' + wasCritical
+    else 'and ' + lib.steadyUntil('collector:failing:grave_timestamp_seconds')
   ) + unlessExplainedLately,
 
   // Where several fail at once, the first minutes decide whether it is their dependency or a blip.
@@ -187,7 +187,7 @@ function(config, lib, alerts) {
     ] + [
       problem('CollectorFlapping', 'critical', 'flapping', 'flapping', flapping {
         description: 'Collector {{ $labels.collector }} changed between good and bad {{ $value }} times lately.',
-      }, { keep_firing_for: '1h' }, unless=unlessExplained + 'unless %s\n' % wasCritical('1d')),
+      }, { keep_firing_for: '1h' }, unless=unlessExplained + 'unless %s\n' % wasCritical),
       problem('CollectorFlapping', 'warning', 'flapping', 'flapping', flapping {
         description: '{{ $value | humanizePercentage }} of the last runs of collector {{ $labels.collector }} failed with good runs in between, more than its own past explains.',
       }, { keep_firing_for: '2h' }, unless='\nand collector:flapping:confirmed_timestamp_seconds' + unlessExplainedLately + unlessFailing),

@@ -84,6 +84,13 @@ function(config, lib) {
         and %s < collector:failing_since:timestamp_seconds
         unless max without (dependency) (max_over_time(collector:explained_by:info[1d]))
       ||| % seenConfirmed('min', 'warning')),
+      // Critical, or soon after that failing again.
+      lib.record('collector:failing:grave_timestamp_seconds', |||
+        sum without (severity) (%(critical)s)
+        or
+        collector:failing:relapse_timestamp_seconds
+        and sum without (severity) (max_over_time(%(critical)s[%(soon)s]))
+      ||| % { critical: confirmedAt % 'critical', soon: config.slo.quietAfter }),
       // Worse than its own past among the last 10 runs without failing in a row for long; or among
       // the last 30 or 100, in many short streaks and not in one that is over; or a relapse.
       lib.record('collector:flapping:confirmed_timestamp_seconds', |||
@@ -111,16 +118,9 @@ function(config, lib) {
       problem('flapping', 'warning', |||
         sum without (window) (
           collector:failures:ratio{window="10"} > 0
-          and ignoring (window) (
-            time() - max_over_time(collector:flapping:confirmed_timestamp_seconds[%(most)ds])
-            < clamp(%(runs)d * collector:interval:assumed_seconds, %(least)d, %(most)d)
-          )
+          and ignoring (window) (%s)
         )
-      ||| % {
-        runs: config.flapping.steady.runs,
-        least: lib.seconds(config.flapping.steady.atLeast),
-        most: lib.seconds(config.flapping.steady.atMost),
-      }),
+      ||| % lib.steadyUntil('collector:flapping:confirmed_timestamp_seconds')),
       // Which came first within a day: how much later flapping was seen than failing, in seconds. What
       // began as failing and alternates before that is over goes on under its first name, and what
       // began as flapping likewise: a second name would be a second message.
@@ -246,13 +246,16 @@ function(config, lib) {
             collector:duration:level_seconds and ignoring (window) collector:slow:confirmed_timestamp_seconds
             or
             collector:duration:level_seconds{window="3"}
-            and ignoring (window) max_over_time(collector:slow:confirmed_timestamp_seconds[%s])
-            and collector:duration:level_seconds > ignoring (window) group_left () %g * collector:duration:base_seconds
+            and ignoring (window) (%(still)s)
+            and collector:duration:level_seconds > ignoring (window) group_left () %(factor)g * collector:duration:base_seconds
           )
           / ignoring (window) group_left ()
           collector:duration:base_seconds
         )
-      ||| % [config.latency.overAfter, config.latency.minFactor['10']]),
+      ||| % {
+        still: lib.steadyUntil('collector:slow:confirmed_timestamp_seconds', config.latency.steady),
+        factor: config.latency.minFactor['10'],
+      }),
       problem('volume_zero', 'warning', |||
         sum without (window) (collector:records:level{window="3"} == 0)
         and sum without (window) (%(low)s) > 0

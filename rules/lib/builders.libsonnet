@@ -52,6 +52,17 @@ function(config) {
   held(name, interval=config.longInterval, extra='', offset='')::
     'last_over_time(%s%s[%ds]%s)' % [name, extra, 2 * this.seconds(interval) + 600, if offset == '' then '' else ' offset ' + offset],
 
+  // Whether something, whose times are recorded while there is evidence of it, was so lately that it
+  // is not over: by so many runs, within limits.
+  steadyUntil(times, steady=config.flapping.steady)::
+    'time() - max_over_time(%s[%s]) < clamp(%d * collector:interval:assumed_seconds, %d, %d)' % [
+      times,
+      steady.atMost,
+      steady.runs,
+      this.seconds(steady.atLeast),
+      this.seconds(steady.atMost),
+    ],
+
   // ---- Certainty ---------------------------------------------------------------------------------
 
   // Evidence in nats above which a verdict tested at every run stays within its share of the dial:

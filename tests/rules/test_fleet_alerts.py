@@ -263,6 +263,22 @@ def test_dependency_speaks_for_what_the_inventory_lacks(tmp_path: Path) -> None:
     story.check(tmp_path)
 
 
+def test_undeclared_collector_in_trouble_before_is_its_own_news(tmp_path: Path) -> None:
+    """A dependency that fails later, for the same reason, does not explain it."""
+    story = Story(step="5m")
+    story.dependencies = ["db"]
+    for name in ("orders", "sales", "stock"):
+        story.collector(name, every="5m", depends_on=["db"]).past(3000).good(13).bad(6)
+    before = story.collector("before", every="5m", registered=False).past(3000)
+    before.good(3).bad(6).good(5).bad(5)
+    story.query(
+        before.now - 300,
+        'collector:labels:info{collector="before"}',
+        ('collector:labels:info{collector="before",tier="3",root_cause="collector:before"}', 1),
+    )
+    story.check(tmp_path)
+
+
 def test_flips_below_a_failing_dependency_are_its_news(tmp_path: Path) -> None:
     """A collector that recovers and fails again below a failing dependency is not flapping itself."""
     story = Story(step="5m")
@@ -316,7 +332,7 @@ def test_dependency_explains_its_last_failed_runs_until_the_next(tmp_path: Path)
         collector.good(20)
     explained = 'collector:explained_by:info{collector="hourly"}'
     labelled = 'collector:explained_by:info{collector="hourly",dependency="db"}'
-    for run in range(int(start / 300) + 12, int(hourly.now / 300), 6):
+    for run in range(int(start / 300) + 12, int(hourly.now / 300)):
         story.query(run * 300.0, explained, (labelled, 1))
     story.check(tmp_path)
 
