@@ -84,13 +84,6 @@ function(config, lib) {
         and %s < collector:failing_since:timestamp_seconds
         unless max without (dependency) (max_over_time(collector:explained_by:info[1d]))
       ||| % seenConfirmed('min', 'warning')),
-      // Critical, or soon after that failing again.
-      lib.record('collector:failing:grave_timestamp_seconds', |||
-        sum without (severity) (%(critical)s)
-        or
-        collector:failing:relapse_timestamp_seconds
-        and sum without (severity) (max_over_time(%(critical)s[%(soon)s]))
-      ||| % { critical: confirmedAt % 'critical', soon: config.slo.quietAfter }),
       // Worse than its own past among the last 10 runs without failing in a row for long; or among
       // the last 30 or 100, in many short streaks and not in one that is over; or a relapse.
       lib.record('collector:flapping:confirmed_timestamp_seconds', |||
@@ -121,6 +114,14 @@ function(config, lib) {
           and ignoring (window) (%s)
         )
       ||| % lib.steadyUntil('collector:flapping:confirmed_timestamp_seconds')),
+      // Critical while it comes and goes, or failing again soon after it was.
+      lib.record('collector:failing:grave_timestamp_seconds', |||
+        sum without (severity) (%(critical)s)
+        and sum without (problem, severity) (collector:problem:value{problem="flapping", severity="warning"})
+        or
+        collector:failing:relapse_timestamp_seconds
+        and sum without (severity) (max_over_time(%(critical)s[%(soon)s]))
+      ||| % { critical: confirmedAt % 'critical', soon: config.slo.quietAfter }),
       // Which came first within a day: how much later flapping was seen than failing, in seconds. What
       // began as failing and alternates before that is over goes on under its first name, and what
       // began as flapping likewise: a second name would be a second message.
@@ -167,7 +168,7 @@ function(config, lib) {
       |||),
       problem('stale', 'critical', |||
         collector:data_age:ratio > 1
-        unless ignoring (problem, severity) collector:problem:value{problem=~"failing|not_running|hanging"}
+        unless max without (problem, severity) (max_over_time(collector:problem:value{problem=~"failing|not_running|hanging"}[1h]))
         unless ignoring (collector) fleet:exporter:settling
       |||),
       problem('schema', 'warning', |||

@@ -215,6 +215,26 @@ def test_long_run_of_a_slow_collector_is_no_second_alert(tmp_path: Path) -> None
     story.check(tmp_path)
 
 
+def test_data_stale_is_no_news_while_a_missed_run_is_made_up_for(tmp_path: Path) -> None:
+    """The run that ends a stall is under way: what was told of the stall covers its data."""
+    story = Story(step="1m")
+    orders = (
+        story.collector(every="30m", slo={"freshness": "2h"})
+        .past(200, duration=600.0)
+        .good(2, duration=600.0)
+        .quiet(5)
+    )
+    orders.started().silent("CollectorNotRunning", after=1.1).silent(
+        "CollectorDataStale", after=1.1
+    )
+    story.query(
+        orders.now + 180,
+        "collector:data_age:ratio > bool 1",
+        ('{collector="orders"}', 1),
+    )
+    story.check(tmp_path)
+
+
 def test_data_stale_although_it_runs(tmp_path: Path) -> None:
     """Skipped runs are runs, but the data grows older than its owner allows."""
     story = Story(step="30m")
