@@ -204,8 +204,9 @@ def report(day: Day, messages: Iterable[Message], began: float, speed: float) ->
         "– about no incident, critical": counts["false critical"],
         "– about no incident, warning or information": counts["false warning"]
         + counts["false info"],
-        "**first-firing messages per incident told**": f"{first / max(1, len(tally.heard)):.2f}",
-        "**the same without undeclared collectors**": f"{declared / max(1, len(tally.heard)):.2f}",
+        "**first-firing messages per real incident**": f"{first / max(1, len(day.incidents)):.2f}",
+        "the same per incident told": f"{first / max(1, len(tally.heard)):.2f}",
+        "the same without undeclared collectors": f"{declared / max(1, len(tally.heard)):.2f}",
         "counted apart: an incident became critical": counts["raised"],
         "counted apart: escalation levels (nobody answers in this day)": counts["escalation"],
         "counted apart: resolved": counts["resolved"],
