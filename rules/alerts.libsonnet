@@ -29,9 +29,9 @@ function(config, lib, alerts) {
 
   // What alternates below a failing dependency is the dependency's news.
   local unlessExplained = '\nunless max without (dependency) (collector:root_dependency:info)\n',
-  local unlessExplainedLately = unlessExplained + |||
+  local unlessExplainedWithin(window) = unlessExplained + |||
     unless max without (dependency) (max_over_time(collector:root_dependency:info[%s]))
-  ||| % config.slo.quietAfter,
+  ||| % window,
 
   // What began as failing goes on under that name. What an outage leaves behind in windows counted in runs (two more for the delay
   // of the verdict) is not news either, unless it alternated before.
@@ -58,7 +58,7 @@ function(config, lib, alerts) {
   ||| % (
     if severity == 'warning' then 'unless ' + wasCritical
     else 'and ' + lib.steadyUntil('collector:failing:grave_timestamp_seconds')
-  ) + unlessExplainedLately,
+  ) + unlessExplainedWithin(config.flapping.steady.atMost),
 
   // Where several fail at once, the first minutes decide whether it is their dependency or a blip.
   local unlessPending = |||
@@ -190,7 +190,7 @@ function(config, lib, alerts) {
       }, { keep_firing_for: '1h' }, unless=unlessExplained + 'unless %s\n' % wasCritical),
       problem('CollectorFlapping', 'warning', 'flapping', 'flapping', flapping {
         description: '{{ $value | humanizePercentage }} of the last runs of collector {{ $labels.collector }} failed with good runs in between, more than its own past explains.',
-      }, { keep_firing_for: '2h' }, unless='\nand collector:flapping:confirmed_timestamp_seconds' + unlessExplainedLately + unlessFailing),
+      }, { keep_firing_for: '2h' }, unless='\nand collector:flapping:confirmed_timestamp_seconds' + unlessExplainedWithin(config.slo.quietAfter) + unlessFailing),
     ] + [
       problem('CollectorBudgetBurn', 'warning', 'budget_' + speed, 'slo', {
         summary: 'A collector spends its error budget %s than its objective allows.' % { fast: 'much faster', slow: 'steadily faster' }[speed],

@@ -337,6 +337,23 @@ def test_dependency_explains_its_last_failed_runs_until_the_next(tmp_path: Path)
     story.check(tmp_path)
 
 
+def test_what_a_dependency_explained_does_not_come_back_without_it(tmp_path: Path) -> None:
+    """A collector that alternated before was critical below its dependency; that ends with it."""
+    story = Story(step="5m")
+    story.dependencies = ["db"]
+    hourly = story.collector("hourly", every="1h", depends_on=["db"])
+    hourly.past(400).good(30).bad(1).good(1).bad(3)
+    for name in ("orders", "sales", "stock"):
+        fast = story.collector(name, every="5m", depends_on=["db"]).past(3000)
+        fast.good(int(hourly.now / 300) - 14).bad(26).good(94)
+    hourly.bad(2)
+    grave = 'collector:failing:grave_timestamp_seconds{collector="hourly"}'
+    story.query(hourly.now - 300, f"{grave} > bool 0", ('{collector="hourly"}', 1))
+    for _ in range(8):
+        hourly.good(1).silent("CollectorFailing")
+    story.check(tmp_path)
+
+
 def test_undeclared_collector_belongs_to_the_dependency_that_fails_now(tmp_path: Path) -> None:
     """Another one that failed for the same reason, with more collectors, is over."""
     story = Story(step="5m")
