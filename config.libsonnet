@@ -97,6 +97,9 @@
       minStreak: '10m',
       // A streak shorter than this is a blip. Lower it where a minute without data is already news.
       minSpan: '4m',
+      // The first good run is not always the last word: so many good runs end the warning, and so much
+      // time, unless they take longer than `atMost`. More gives fewer messages, later ones at the end.
+      steady: { runs: 2, atLeast: '20m', atMost: '1h' },
       // Tiers that want to hear of the first failed run at once, whatever it costs in false alerts,
       // e.g. ['1']. Empty keeps the dial in charge.
       impatientTiers: [],

@@ -52,13 +52,15 @@ function(config, lib, alerts) {
   local stillFailing(severity) = |||
 
     or
-    sum without (problem, severity) (collector:problem:value{problem="flapping", severity="warning"})
-    and collector:flapping:after_failing_seconds >= 0
-    %s
-  ||| % (
-    if severity == 'warning' then 'unless ' + wasCritical
-    else 'and ' + lib.steadyUntil('collector:failing:grave_timestamp_seconds')
-  ) + unlessExplainedWithin(config.flapping.steady.atMost),
+    (
+      sum without (problem, severity) (collector:problem:value{problem="flapping", severity="warning"})
+      and collector:flapping:after_failing_seconds >= 0
+      %s
+    )%s
+  ||| % {
+    critical: ['and ' + lib.steadyUntil('collector:failing:grave_timestamp_seconds'), ''],
+    warning: ['or collector:failing:settling_ratio', '\nunless ' + wasCritical],
+  }[severity] + unlessExplainedWithin(config.flapping.steady.atMost),
 
   // Where several fail at once, the first minutes decide whether it is their dependency or a blip.
   local unlessPending = |||

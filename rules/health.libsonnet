@@ -122,6 +122,13 @@ function(config, lib) {
         collector:failing:relapse_timestamp_seconds
         and sum without (severity) (max_over_time(%(critical)s[%(soon)s]))
       ||| % { critical: confirmedAt % 'critical', soon: config.slo.quietAfter }),
+      // The first good run may be one among failed ones; slow jobs cannot be waited for.
+      lib.record('collector:failing:settling_ratio', |||
+        sum without (window) (collector:failures:ratio{window="10"} > 0)
+        and time() - sum without (severity) (max_over_time(%(confirmed)s[%(atMost)s]))
+        < (clamp_min(%(runs)d * collector:interval:assumed_seconds, %(atLeast)d) <= %(limit)d)
+        unless collector:quiet:active
+      ||| % f.steady { confirmed: confirmedAt % 'warning', atLeast: lib.seconds(f.steady.atLeast), limit: lib.seconds(f.steady.atMost) }),
       // Which came first within a day: how much later flapping was seen than failing, in seconds. What
       // began as failing and alternates before that is over goes on under its first name, and what
       // began as flapping likewise: a second name would be a second message.

@@ -12,6 +12,7 @@ function(config, lib) {
           or max without (problem, severity) (collector:problem:value)
           or max without (prediction) (collector:prediction:value)
           or collector:recovery:state > 1
+          or collector:failing:settling_ratio
         ) + 1
       |||),
       // Who is to hear of it, and whose news it is.

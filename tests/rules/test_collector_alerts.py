@@ -579,6 +579,23 @@ def test_failing_again_is_not_over_with_one_good_run(tmp_path: Path) -> None:
     story.check(tmp_path)
 
 
+def test_one_good_run_of_a_fast_collector_is_not_the_end(tmp_path: Path) -> None:
+    """What failed and fails again minutes later is one message; the fourth good run ends it."""
+    story = Story(step="5m")
+    orders = story.collector(every="5m").past(3000).good(300).bad(3)
+    orders.fires(
+        "CollectorFailing",
+        Alert("warning", FAILED.format(3), since="10m 0s ago", cause=TIMEOUT),
+    )
+    orders.good(2).fires("CollectorFailing", Alert("warning", STILL.format("30%")))
+    orders.bad(1).fires(
+        "CollectorFailing",
+        Alert("warning", STILL.format("40%"), since="0s ago", cause=TIMEOUT),
+    )
+    orders.good(2).silent("CollectorFailing")
+    story.check(tmp_path)
+
+
 def test_failing_again_after_a_critical_failure_is_told_once(tmp_path: Path) -> None:
     """Neither as a warning first nor, after the next good run, as one that is left."""
     story = Story(step="1h")
