@@ -111,7 +111,7 @@
       // Changes of the confirmed state within a day after which one flapping alert replaces the
       // stream of failing ones.
       stateFlips: 6,
-      // Without a flip for this long it is steady again. Longer for fleets of slow jobs.
+      // Without a flip for this long it is steady again, or as `steady` says. Longer for slow jobs.
       steadyAfter: '2h',
       // What comes and goes is over after so many runs without new evidence, within these limits. More
       // gives fewer messages, and later ones about its end.

@@ -210,6 +210,7 @@ function(config, lib) {
         0 * collector:failing:bool
       |||),
       lib.record('collector:flips:count', 'changes(collector:own_failing:bool[1d])'),
+      lib.record('collector:own_failing:timestamp_seconds', 'time() * (collector:own_failing:bool == 1)'),
     ]),
     lib.group('told', config.longInterval, [
       // When people were last told that it fails, of it or of what explains it.
@@ -316,7 +317,8 @@ function(config, lib) {
       problem('flapping', 'critical', |||
         collector:flips:count >= %d
         and changes(collector:own_failing:bool[%s]) > 0
-      ||| % [config.flapping.stateFlips, config.flapping.steadyAfter]),
+        and %s
+      ||| % [config.flapping.stateFlips, config.flapping.steadyAfter, lib.steadyUntil('collector:own_failing:timestamp_seconds')]),
     ]),
     lib.group('slo-evidence', config.baselineInterval, [
       problem(speed.name, 'warning', |||
