@@ -1,5 +1,6 @@
 """Ping URLs, driven by curl as cron jobs do."""
 
+import http.client
 import socket
 import subprocess
 import uuid
@@ -108,6 +109,24 @@ def test_the_end_of_a_long_body_is_kept(exporter: Exporter) -> None:
     assert error.message.endswith("connection refused")
     assert len(error.message) <= BODY_LIMIT
     assert exporter.state("backup").failures == {"connection": 1}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "zstd"])
+def test_a_damaged_body_costs_neither_its_ping_nor_the_next(
+    exporter: Exporter, encoding: str
+) -> None:
+    """A client that keeps its connection is answered after it, on a new one."""
+    exporter.start()
+    client = http.client.HTTPConnection(exporter.url.removeprefix("http://"), timeout=10)
+    for path, body, headers in (
+        ("damaged", b"\xac\x83", {"Content-Encoding": encoding}),
+        ("whole", b"{}", {}),
+    ):
+        client.request("POST", f"/ping/{path}", body, headers)
+        answer = client.getresponse()
+        assert (answer.status, answer.read()) == (201, b"Created")
+    client.close()
+    assert exporter.kinds("damaged") == exporter.kinds("whole") == ["success"]
 
 
 def test_a_body_that_never_ends_is_cut(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,11 +128,15 @@ async def receive(request: web.Request) -> web.Response:
     known = collector in pipeline.collectors or collector in pipeline.inventory.registered
     if not known and (request.query.get("create") == "0" or ping.action == "log"):
         return _answer(404, "not found")
-    body = await _read_end(request)
+    body, damaged = await _read_end(request)
     if ping.action == "log":
         log.info("%s says: %s", collector, redact(body))
-        return _answer(200, "OK")
-    return await _submit(pipeline, to_outcomes(ping, collector, run_id, body), known)
+        answer = _answer(200, "OK")
+    else:
+        answer = await _submit(pipeline, to_outcomes(ping, collector, run_id, body), known)
+    if damaged:  # where the next request begins on this connection is lost with the body
+        answer.force_close()
+    return answer
 
 
 async def _submit(pipeline: Pipeline, outcomes: list[Outcome], known: bool) -> web.Response:
@@ -145,12 +149,10 @@ async def _submit(pipeline: Pipeline, outcomes: list[Outcome], known: bool) -> w
     return _answer(200, "OK") if known else _answer(201, "Created")
 
 
-async def _read_end(request: web.Request) -> str:
-    """The last `BODY_LIMIT` bytes of a body of any size, or of what arrived in time and whole.
-
-    A damaged content encoding costs the text, never the ping.
-    """
-    end = b""
+async def _read_end(request: web.Request) -> tuple[str, bool]:
+    """The last `BODY_LIMIT` bytes of a body of any size, or of what arrived in time and whole; and
+    whether its content encoding was damaged, which costs the text, never the ping."""
+    end, damaged = b"", False
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.content.iter_any():
@@ -158,8 +160,9 @@ async def _read_end(request: web.Request) -> str:
     except TimeoutError:
         pass
     except web.RequestPayloadError:
+        damaged = True
         abandon(request)
-    return end.decode(errors="replace").replace("\0", "")
+    return end.decode(errors="replace").replace("\0", ""), damaged
 
 
 def _run_id(rid: str | None) -> str | None:
