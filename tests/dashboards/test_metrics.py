@@ -8,7 +8,7 @@ import promql_parser
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from collection_health.backtest import replay
+from collection_health.backtest import replay, ruleset
 from tests.dashboards.dataset import INVENTORY
 from tests.dashboards.support import evaluate, promql, queries, rule_groups
 from tests.support.process import wait_for
@@ -31,20 +31,13 @@ def _seconds(duration: str) -> float:
     return sum(int(n) * units[unit] for n, unit in re.findall(r"(\d+)([smhd])", duration))
 
 
-def _selectors(expr: object, ranged: bool = False) -> Iterator[tuple[str, bool]]:
+def _selectors(expr: object) -> Iterator[tuple[str, bool]]:
     """Metric name of every selector, and whether it reads a range of time."""
-    if isinstance(expr, promql_parser.VectorSelector):
-        yield str(expr.name), ranged
-        return
-    if isinstance(expr, promql_parser.MatrixSelector):
-        yield str(expr.vector_selector.name), True
-        return
-    for attribute in ("lhs", "rhs", "expr", "param"):
-        child = getattr(expr, attribute, None)
-        if child is not None:
-            yield from _selectors(child, ranged)
-    for child in getattr(expr, "args", ()):
-        yield from _selectors(child, ranged)
+    for node in ruleset.nodes(expr):
+        if isinstance(node, promql_parser.VectorSelector):
+            yield str(node.name), False
+        elif isinstance(node, promql_parser.MatrixSelector):
+            yield str(node.vector_selector.name), True
 
 
 def _used() -> dict[str, set[str]]:

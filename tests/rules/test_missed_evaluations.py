@@ -3,9 +3,6 @@
 promtool evaluates all groups at one pace, so this reads the expressions instead.
 """
 
-from collections.abc import Iterator
-from typing import Any
-
 import promql_parser
 import pytest
 
@@ -21,23 +18,12 @@ WRITERS = {
 }
 
 
-def nodes(expr: Any) -> Iterator[Any]:
-    """The expression and everything below it, except selectors inside a range."""
-    yield expr
-    for attribute in ("lhs", "rhs", "expr", "param"):
-        child = getattr(expr, attribute, None)
-        if child is not None:
-            yield from nodes(child)
-    for argument in getattr(expr, "args", ()):
-        yield from nodes(argument)
-
-
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.group}:{rule.name}")
 def test_reads_what_is_recorded_rarely_over_a_range(rule: ruleset.Rule) -> None:
     """Instant selectors do not look back as far as such a group's last evaluation; what takes the newest
     value out of a range finds one though an evaluation was missed. In the same group as well:
     vmalert writes what a rule found only after the group."""
-    for node in nodes(promql_parser.parse(rule.expr)):
+    for node in ruleset.nodes(promql_parser.parse(rule.expr)):
         if isinstance(node, promql_parser.VectorSelector):
             interval, _ = WRITERS.get(node.name, (0.0, ""))
             assert interval < LOOKBACK, f"{node.name} is recorded every {interval:.0f} s"

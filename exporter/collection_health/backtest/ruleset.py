@@ -253,30 +253,31 @@ class _LineLoader(yaml.SafeLoader):
         return mapping
 
 
-def _selectors(expr: Any) -> Iterator[Selector]:
-    if isinstance(expr, promql_parser.VectorSelector):
-        yield _selector(expr)
-        return
-    if isinstance(expr, promql_parser.MatrixSelector):
-        yield _selector(expr.vector_selector)
-        return
-    for child in _children(expr):
-        yield from _selectors(child)
-
-
-def _children(expr: Any) -> Iterator[Any]:
+def nodes(expr: Any) -> Iterator[Any]:
+    """A parsed expression and every part of it, except the selectors inside of ranges."""
+    yield expr
     for attribute in ("lhs", "rhs", "expr", "param"):
         child = getattr(expr, attribute, None)
         if child is not None:
-            yield child
-    yield from getattr(expr, "args", ())
+            yield from nodes(child)
+    for argument in getattr(expr, "args", ()):
+        yield from nodes(argument)
+
+
+def _selectors(expr: Any) -> Iterator[Selector]:
+    for node in nodes(expr):
+        if isinstance(node, promql_parser.VectorSelector):
+            yield _selector(node)
+        elif isinstance(node, promql_parser.MatrixSelector):
+            yield _selector(node.vector_selector)
 
 
 def _has_or_with_matching(expr: Any) -> bool:
-    own = isinstance(expr, promql_parser.BinaryExpr) and str(expr.op) == "or"
-    if own and expr.modifier is not None and expr.modifier.matching is not None:
-        return True
-    return any(_has_or_with_matching(child) for child in _children(expr))
+    return any(
+        str(node.op) == "or" and node.modifier is not None and node.modifier.matching is not None
+        for node in nodes(expr)
+        if isinstance(node, promql_parser.BinaryExpr)
+    )
 
 
 def _selector(vector: Any) -> Selector:
