@@ -89,7 +89,7 @@ bench: $(STAMP) tools ## speed and size beside peers measured in the same run (t
 	  $(BIN)/python -m tests.bench.$$part || exit 1; done
 
 COLLECTORS ?= 1000 5000
-bench-rules: $(STAMP) ## CPU of the rules beside a Sloth-style set's (COLLECTORS='200' for less; 25 minutes a size)
+bench-rules: $(STAMP) ## CPU of the rules beside a Sloth-style set's (COLLECTORS='200' for less; half an hour a size)
 	@$(BIN)/python tests/tools.py ensure prometheus
 	$(BIN)/python -m tests.bench.rules --collectors $(COLLECTORS)
 

@@ -1,8 +1,9 @@
 """What the rules cost: the whole pack beside a Sloth-style rule set on the same collectors.
 
-A real Prometheus scrapes N collectors every 30 s and holds three days of their history. It runs
-without rules, with the pack, and with one SLO per collector as Sloth generates it (8 windows from
-5 m to 30 d, 7 meta rules, 2 alerts); the first run's CPU is taken off the others'.
+A real Prometheus scrapes N collectors every 30 s and holds three days of their history, which are
+written once and copied. It runs without rules, with the pack, and with one SLO per collector as
+Sloth generates it (8 windows from 5 m to 30 d, 7 meta rules, 2 alerts); the first run's CPU is
+taken off the others'.
 
     python -m tests.bench.rules [--collectors 1000 5000] [--minutes 5] [--days 3]
 """
@@ -10,6 +11,7 @@ without rules, with the pack, and with one SLO per collector as Sloth generates 
 
 import argparse
 import json
+import shutil
 import signal
 import sys
 import tempfile
@@ -17,6 +19,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,10 +29,12 @@ import yaml
 
 from collection_health.backtest import remote_write
 from tests.bench.rules_fleet import (
+    DAY,
     OBJECTIVES,
     PHASES,
     SCRAPE,
     SLO,
+    Samples,
     collector_samples,
     exposition,
     history,
@@ -78,16 +83,15 @@ def serve(text: bytes) -> ThreadingHTTPServer:
 
 
 class Prometheus:
-    """A scratch Prometheus that scrapes one target and evaluates rule files."""
+    """A scratch Prometheus that evaluates rule files and can be told to scrape."""
 
-    def __init__(self, directory: Path, target: str, suite: str | None) -> None:
+    def __init__(self, directory: Path, suite: str | None) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.config = directory / "prometheus.yml"
         self.rules = directory / "rules"
         self.rules.mkdir()
-        self.target = target
-        self.configure([])
+        self.configure({})
         self.process = Process(
             [tool("prometheus", suite=suite), f"--config.file={self.config}", f"--storage.tsdb.path={directory}/data",
              f"--web.listen-address=127.0.0.1:{self.port}", "--web.enable-remote-write-receiver",
@@ -95,18 +99,27 @@ class Prometheus:
             directory / "prometheus.log",
         )  # fmt: skip
         self.process.start()
-        self.process.wait_http(f"{self.url}/-/ready")
+        self.process.wait_http(f"{self.url}/-/ready", timeout=300)
 
-    def configure(self, scraped: list[dict[str, Any]]) -> None:
+    def configure(self, targets: dict[str, str]) -> None:
         """Write its configuration."""
+        scraped = [
+            {"job_name": job, "static_configs": [{"targets": [address]}]}
+            for job, address in targets.items()
+        ]
         self.config.write_text(yaml.safe_dump({
             "global": {"scrape_interval": f"{SCRAPE}s", "evaluation_interval": f"{SCRAPE}s", "scrape_timeout": "20s"},
             "rule_files": [f"{self.rules}/*.yml"],
             "scrape_configs": scraped,
         }))  # fmt: skip
 
+    def scrape(self, target: str) -> None:
+        """Begin to scrape the target, and itself."""
+        self.configure({JOB: target, "prometheus": f"127.0.0.1:{self.port}"})
+        self.reload()
+
     def fill(self, encoded: Iterator[bytes]) -> None:
-        """Write the past, wait until it lies in blocks, then begin to scrape."""
+        """Write the past and wait until it lies in blocks."""
         self.write(encoded)
         idle = 0.0
         while idle < 15:
@@ -117,11 +130,6 @@ class Prometheus:
             )
             busy = self.number("process_cpu_seconds_total") - cpu > 0.5 or span > 3.1 * 3_600_000
             idle = 0.0 if busy else idle + 5
-        self.configure([
-            {"job_name": JOB, "static_configs": [{"targets": [self.target]}]},
-            {"job_name": "prometheus", "static_configs": [{"targets": [f"127.0.0.1:{self.port}"]}]},
-        ])  # fmt: skip
-        self.reload()
 
     def write(self, encoded: Iterator[bytes]) -> None:
         """Write samples that are no older than the newest less an hour."""
@@ -187,24 +195,55 @@ def _seconds(duration: str) -> float:
     return float(duration[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[duration[-1]]
 
 
-def measure(count: int, arguments: argparse.Namespace, rules: dict[str, Any] | None) -> Cost:
+@dataclass(frozen=True)
+class Fleet:
+    """Collectors that an address shows, and a data directory that holds their past."""
+
+    count: int
+    templates: list[Samples]
+    target: str
+    data: Path
+    end: float  # of the past, Unix seconds
+
+    def history(self, begin: float, end: float) -> Iterator[bytes]:
+        """Encoded series of a time."""
+        labels = {"job": JOB, "instance": self.target}
+        return history(self.templates, self.count, begin, end, self.end, labels)
+
+
+@contextmanager
+def collectors(count: int, arguments: argparse.Namespace) -> Iterator[Fleet]:
+    """So many collectors and their past."""
+    now, slo = time.time(), OBJECTIVES if arguments.objectives else SLO
+    templates = [collector_samples(now, phase, slo) for phase in range(PHASES)]
+    server = serve(exposition(count, templates))
+    target = f"127.0.0.1:{server.server_port}"
+    with tempfile.TemporaryDirectory(prefix="collection-health-bench-") as name:
+        fleet = Fleet(count, templates, target, Path(name) / "data", now)
+        prometheus = Prometheus(Path(name), arguments.suite)
+        try:
+            prometheus.fill(fleet.history(now - arguments.days * DAY, now))
+            prometheus.process.stop()
+            yield fleet
+        finally:
+            prometheus.process.stop()
+            server.shutdown()
+
+
+def measure(fleet: Fleet, arguments: argparse.Namespace, rules: dict[str, Any] | None) -> Cost:
     """Run one rule set on one fleet.
 
     Groups with intervals beyond the measurement are evaluated once before it for their duration;
     their share of the cycle is added to evaluation time and cores.
     """
-    cost = Cost()
-    now, minutes = time.time(), arguments.minutes
-    slo = OBJECTIVES if arguments.objectives else SLO
-    templates = [collector_samples(now, phase, slo) for phase in range(PHASES)]
-    server = serve(exposition(count, templates))
+    cost, minutes = Cost(), arguments.minutes
     with tempfile.TemporaryDirectory(prefix="collection-health-bench-") as name:
         directory = Path(name)
-        target = f"127.0.0.1:{server.server_port}"
-        prometheus = Prometheus(directory, target, arguments.suite)
+        shutil.copytree(fleet.data, directory / "data", ignore=shutil.ignore_patterns("lock"))
+        prometheus = Prometheus(directory, arguments.suite)
         try:
-            labels = {"job": JOB, "instance": target}
-            prometheus.fill(history(templates, count, arguments.days, now, labels))
+            prometheus.write(fleet.history(fleet.end - SCRAPE, time.time()))  # since then
+            prometheus.scrape(fleet.target)
             rare = 0.0
             if rules is not None:
                 groups = rules["groups"]
@@ -230,14 +269,16 @@ def measure(count: int, arguments: argparse.Namespace, rules: dict[str, Any] | N
                 cost.reload_seconds = prometheus.reload()
             time.sleep(60)
             begun, cpu = time.time(), prometheus.number("process_cpu_seconds_total")
-            time.sleep(60 * minutes)
+            often = [] if rules is None else [g for g in rules["groups"] if g not in long]
+            seen = []
+            while time.time() < begun + 60 * minutes:
+                time.sleep(CYCLE)
+                seen.append(prometheus.group_seconds(often))
             spent = prometheus.number("process_cpu_seconds_total") - cpu
             cost.cores = spent / (time.time() - begun) + rare / CYCLE
             cost.memory_mb = prometheus.number("process_resident_memory_bytes") / 1e6
             cost.series = int(prometheus.number("prometheus_tsdb_head_series"))
-            if rules is not None:
-                often = [group for group in rules["groups"] if group not in long]
-                cost.evaluation_seconds = prometheus.group_seconds(often) + rare
+            cost.evaluation_seconds = sum(seen) / len(seen) + rare
             missed = prometheus.number("prometheus_rule_group_iterations_missed_total")
             failed = prometheus.number("prometheus_rule_evaluation_failures_total")
             assert not failed, f"{failed:.0f} rule evaluations failed"
@@ -248,7 +289,6 @@ def measure(count: int, arguments: argparse.Namespace, rules: dict[str, Any] | N
                 )
         finally:
             prometheus.process.stop()
-            server.shutdown()
     return cost
 
 
@@ -274,17 +314,18 @@ def main() -> int:
     for count in arguments.collectors:
         base = 0.0
         shares: dict[str, float] = {}
-        for name, rules in (("none", None), ("the pack", pack), ("Sloth-style", sloth(count))):
-            cost = measure(count, arguments, rules)
-            base = cost.cores if rules is None else base
-            shares[name] = cost.cores - base
-            print(
-                f"| {count} | {name} | {cost.rules} | {cost.size_mb:.1f} | {cost.reload_seconds:.2f} | {cost.cores:.3f} "
-                f"| {shares[name]:.3f} | {cost.evaluation_seconds:.2f} | {cost.memory_mb:.0f} |",
-                flush=True,
-            )
-            if rules is pack:
-                dearest = cost.dearest
+        with collectors(count, arguments) as fleet:
+            for name, rules in (("none", None), ("the pack", pack), ("Sloth-style", sloth(count))):
+                cost = measure(fleet, arguments, rules)
+                base = cost.cores if rules is None else base
+                shares[name] = cost.cores - base
+                print(
+                    f"| {count} | {name} | {cost.rules} | {cost.size_mb:.1f} | {cost.reload_seconds:.2f} | {cost.cores:.3f} "
+                    f"| {shares[name]:.3f} | {cost.evaluation_seconds:.2f} | {cost.memory_mb:.0f} |",
+                    flush=True,
+                )
+                if rules is pack:
+                    dearest = cost.dearest
         print(
             f"\n{count} collectors: the pack takes {shares['the pack'] / shares['Sloth-style']:.2f} of Sloth's CPU\n\n"
             "its dearest rules, ms a cycle:",
