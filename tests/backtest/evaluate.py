@@ -38,7 +38,6 @@ BASELINES = {
     "burn rates": HERE / "rules_burn_rate.yml",
 }
 DIAL = (0.005, 0.02, 0.05, 0.2, 1.0)
-SMALL_MIX = {"5m": 5, "15m": 5, "30m": 3, "1h": 6, "6h": 1, "1d": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +48,12 @@ class Scenario:
     flakes: str
     one_minute: bool = False
     quiet: bool = False
-    small: bool = False  # a third of the collectors, for the dial
 
     @property
     def name(self) -> str:
         """Directory name."""
         words = [str(self.seed), self.flakes]
-        marks = {"1m": self.one_minute, "quiet": self.quiet, "small": self.small}
+        marks = {"1m": self.one_minute, "quiet": self.quiet}
         return "-".join([*words, *(mark for mark, is_set in marks.items() if is_set)])
 
     def make(self) -> Fleet:
@@ -64,8 +62,6 @@ class Scenario:
         if self.one_minute:
             more = {"mix": fleet.ONE_MINUTE_MIX, "warm_days": 8, "scored_days": 4,
                     "incident_share": 1.3}  # fmt: skip
-        if self.small:
-            more = {"mix": SMALL_MIX, "incident_share": 1.2}
         return fleet.generate(self.seed, bursty=self.flakes == "bursty", quiet=self.quiet, **more)
 
 
@@ -254,7 +250,7 @@ def _dial(
     for dial in DIAL:
         rules = generate_pack(output / f"dial-{dial:g}", {"falseAlertsPerCollectorWeek": dial})
         rows[dial] = [
-            evaluate(Scenario(seeds[0], flakes, small=True), rules, output, engine)
+            evaluate(Scenario(seeds[0], flakes), rules, output, engine)
             for flakes in ("independent", "bursty")
         ]
     return rows
