@@ -85,6 +85,10 @@
       priorRuns: 100,
       // Runs a collector must have behind it before one run may be enough.
       minRunsForSingle: 10,
+      // Of those, what an upstream also produces by accident: an error page where data should be. Of a
+      // collector with more flakes than this in its history, one such run is not enough.
+      doubtfulReasons: ['not_found', 'parse'],
+      maxFlakesForSingle: 1,
       // Failed runs in a row that count while nothing is known of a collector (its first minutes).
       coldStartRuns: 5,
       // Fewest and most failed runs in a row that CollectorFailing may wait for.
@@ -137,6 +141,15 @@
       // A page waits until hesitation is out of the question: by this share of the interval longer, at
       // most so long. Lower both where nobody can wait for a late run; 0 pages at once.
       surelyMissing: { share: 0.4, atMost: '45m' },
+      // Data older than its limit by this share are worth a page; the limit is the owner's where one is
+      // declared. 0 pages for a minute beyond it.
+      surelyStale: 0.1,
+      // A collector without a declared schedule that did not run at these hours in either of the last
+      // two weeks does not run then, and is missed only after so long. 0s always asks for it.
+      weeklyPause: '4d',
+      // From so many timeouts within historyWindow on, a long run is one more of them until the next run
+      // is missing.
+      oftenTimedOut: 2,
       // From so many missed runs within historyWindow on, a page waits for one interval more. Raise it
       // where every missing run must wake somebody.
       oftenMissing: 4,
@@ -177,6 +190,9 @@
       minFactorSlow: 2.2,
       // Volumes are taken to vary by at least this much (log scale), however steady they look.
       minSpread: 0.1,
+      // Where so large a share of the fleet, and so many collectors, bring no more than on their quietest
+      // day of the week, it is a holiday and no lack of records. A share of 1 knows no holidays.
+      dayOff: { share: 0.05, atLeast: 3 },
       // Collectors that usually bring fewer records than this are not judged by volume.
       minRecords: 10,
       // Severity of too many records: back-fills and sales days do that, so it is not worth a message.

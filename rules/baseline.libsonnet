@@ -111,7 +111,7 @@ function(config, lib) {
           %s
         )
         > 0
-      ||| % indented(indented(lib.increase('collection_run_failures_total', config.historyWindow, 'reason=~"%s"' % std.join('|', f.nonHealingReasons + ['missed']))))),
+      ||| % indented(indented(lib.increase('collection_run_failures_total', config.historyWindow, 'reason=~"%s"' % std.join('|', f.nonHealingReasons + ['missed', 'timeout']))))),
     ]),
     lib.group('failure-history', config.historyInterval, [
       // Streaks of eight are outages, not flakes: they are left out of both ratios. So is a half of

@@ -15,6 +15,23 @@ function(config, lib) {
         minLateness: lib.seconds(f.minLateness),
         maxLateness: lib.seconds(f.maxLateness),
       }),
+      // The hours of the week at which it never runs, though nobody declared that. Both weeks, for one
+      // may have been an outage; an hour and a half of tolerance, for clocks change.
+      lib.record('collector:weekly_pause:active', |||
+        1 + 0 * max_over_time(collector:run_missing:seconds[3h] offset %(week)ds)
+        and max_over_time(collector:run_missing:seconds[3h] offset %(fortnight)ds)
+        and collector:interval:confidence_ratio < 1
+        unless collector:run_missing:seconds >= %(most)d
+      ||| % { week: 604800 - 5400, fortnight: 2 * 604800 - 5400, most: lib.seconds(f.weeklyPause) }),
+    ]),
+    lib.group('lateness', config.historyInterval, [
+      // How late its runs have lately been, as known a day ago: a run that is missing now is not what
+      // its collector is used to. After an outage no more than half an interval.
+      lib.record('collector:run_missing:usual_seconds', |||
+        %(late)s < 0.5 * collector:interval:assumed_seconds
+        or
+        0.5 * collector:interval:assumed_seconds and %(late)s
+      ||| % { late: 'max_over_time(collector:run_missing:seconds[%s] offset 1d)' % config.historyWindow }),
     ]),
     lib.group('freshness', config.fastInterval, [
       lib.record('fleet:exporter:up', 'max without (%s) (up%s)' % [lib.dropped, lib.matchers()]),
@@ -38,6 +55,11 @@ function(config, lib) {
         time() - collector:running:start_timestamp_seconds
         unless
         collector:last_run:timestamp_seconds > collector:running:start_timestamp_seconds
+      |||),
+      // Whether or not anybody should hear of it.
+      lib.record('collector:run_missing:seconds', |||
+        time() - collector:run_deadline:timestamp_seconds > 0
+        unless collector:running:seconds
       |||),
     ]),
     lib.group('data-age', config.slowInterval, [

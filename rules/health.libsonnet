@@ -11,12 +11,23 @@ function(config, lib) {
   // A reason that does not heal by itself and that this collector never recovered from on its own.
   local novel(reasons) = |||
     max without (reason, stage) (
-      collector:last_failure:info{reason=~"%s"}
+      collector:last_failure:info{reason=~"%(reasons)s"}
       unless ignoring (stage) (
-        %s > ignoring (reason) group_left () collector:consecutive_failures:count
+        %(known)s > ignoring (reason) group_left () collector:consecutive_failures:count
+        or %(yesterday)s
+        or %(before)s and ignoring (reason) time() - collector:failing_since:timestamp_seconds < 1800
       )
     )
-  ||| % [std.join('|', reasons), lib.held('collector:reason_failures:history', config.historyInterval)],
+  ||| % {
+    reasons: std.join('|', reasons),
+    // It includes the present failures only from its next evaluation on.
+    known: lib.held('collector:reason_failures:history', config.historyInterval),
+    before: lib.held('collector:reason_failures:history', config.historyInterval, offset='30m'),
+    yesterday: lib.held('collector:reason_failures:history', config.historyInterval, offset='1d'),
+  },
+
+  // It hardly ever flakes.
+  local steady = 'sum without (half) (%s) <= %d' % [lib.held('collector:flakes:half', config.historyInterval), f.maxFlakesForSingle],
 
   local confirmedAt = 'collector:failing:confirmed_timestamp_seconds{severity="%s"}',
   local seenConfirmed(which, severity) = 'sum without (severity) (%s_over_time(%s[1d]))' % [which, confirmedAt % severity],
@@ -50,6 +61,10 @@ function(config, lib) {
           collector:consecutive_failures:count >= 1
           and %(novel)s
           and %(runs)s >= %(minRuns)d
+          and (
+            %(steady)s
+            or max without (reason, stage) (collector:last_failure:info{reason!~"%(doubtful)s"})
+          )
         )%(impatient)s
       ||| % {
         threshold: threshold('warning'),
@@ -58,6 +73,8 @@ function(config, lib) {
         novel: std.strReplace(std.rstripChars(novel(f.nonHealingReasons), '\n'), '\n', '\n  '),
         runs: lib.held('collector:runs:history', config.historyInterval),
         minRuns: f.minRunsForSingle,
+        steady: steady,
+        doubtful: std.join('|', f.doubtfulReasons),
         impatient: if f.impatientTiers == [] then '' else '\nor (collector:consecutive_failures:count >= 1 and ignoring (team, tier) max without (team, tier) (collector:owner:info{tier=~"%s"}))' % std.join('|', f.impatientTiers),
       }),
       confirmedFailing('critical', |||
@@ -144,10 +161,14 @@ function(config, lib) {
       // A dead scheduler, worker or host. A run under way is late, not missing; one that hangs is
       // told apart.
       problem('not_running', 'warning', |||
-        time() - collector:run_deadline:timestamp_seconds > 0
-        unless collector:running:seconds
+        (
+          collector:run_missing:seconds > %(usual)s
+          or
+          collector:run_missing:seconds unless %(usual)s
+        )
+        unless collector:weekly_pause:active
         unless ignoring (collector) fleet:exporter:settling
-      |||),
+      ||| % { usual: lib.held('collector:run_missing:usual_seconds', config.historyInterval) }),
       // Where single runs are often missing, a page waits for the second one.
       problem('not_running', 'critical', |||
         sum without (problem, severity) (collector:problem:value{problem="not_running", severity="warning"})
@@ -161,23 +182,28 @@ function(config, lib) {
         missed: lib.held('collector:reason_failures:history', config.historyInterval, '{reason="missed"}'),
         often: config.freshness.oftenMissing,
       }),
-      // Of one that is known to be slow, a long run is no news before the next one is due.
+      // Of one that is known to be slow, or for runs that time out, a long run is no news before the
+      // next one is missing.
       problem('hanging', 'warning', |||
         collector:running:seconds > collector:running:limit_seconds
         unless (
-          sum without (problem, severity) (collector:problem:value{problem="slow"})
+          (
+            sum without (problem, severity) (collector:problem:value{problem="slow"})
+            or sum without (reason) (%s >= %d)
+          )
           unless time() > collector:run_deadline:timestamp_seconds
         )
-      |||),
+      ||| % [lib.held('collector:reason_failures:history', config.historyInterval, '{reason="timeout"}'), config.freshness.oftenTimedOut]),
       problem('hanging', 'critical', |||
         collector:running:seconds > collector:running:limit_seconds
         and time() > collector:run_deadline:timestamp_seconds
       |||),
       problem('stale', 'critical', |||
-        collector:data_age:ratio > 1
+        collector:data_age:ratio > %g
         unless max without (problem, severity) (max_over_time(collector:problem:value{problem=~"failing|not_running|hanging"}[1h]))
+        unless collector:weekly_pause:active
         unless ignoring (collector) fleet:exporter:settling
-      |||),
+      ||| % (1 + config.freshness.surelyStale)),
       problem('schema', 'warning', |||
         collector:consecutive_failures:count >= 1
         and %s
@@ -274,7 +300,7 @@ function(config, lib) {
       problem('volume_low', 'warning', |||
         (
           min without (window) (
-            (collector:records:level and collector:records:unusual_ratio < -1) / (collector:records:expected_best >= %(min)d)
+            (collector:records:level and collector:records:low_ratio) / (collector:records:expected_best >= %(min)d)
             and ignoring (window) (
               %(confirmed)s
               or %(still)s

@@ -18,10 +18,11 @@ function(config, lib) {
       // Deterministic: the next attempt cannot be done before the owner's freshness target is missed.
       lib.prediction('stale', |||
         collector:last_success:timestamp_seconds + %(target)s - time() > 0
-        and %(next)s + %(usual)s > collector:last_success:timestamp_seconds + %(target)s
+        and %(next)s + %(usual)s > collector:last_success:timestamp_seconds + %(sure)g * %(target)s
         and collector:consecutive_failures:count > 0
       ||| % {
         target: lib.fact('collection_freshness_target_seconds'),
+        sure: 1 + config.freshness.surelyStale,
         next: lib.fact('collection_next_run_timestamp_seconds'),
         usual: lib.fact('collection_window_duration_seconds', 'window="100"', ['window']),
       }),
@@ -63,8 +64,8 @@ function(config, lib) {
       lib.prediction('volume_zero', |||
         sum without (window) (collector:records:level{window="10"}) / -(%(slope)s < 0) < %(horizon)d
         and sum without (window) (collector:records:level{window="10"} > 0) < 0.7 * collector:records:usual
-        and sum without (window) (collector:records:unusual_ratio{window="10"} < -1)
-        and sum without (window) (collector:records:unusual_ratio{window="3"} < -1)
+        and sum without (window) (collector:records:low_ratio{window="10"})
+        and sum without (window) (collector:records:low_ratio{window="3"})
         and collector:records:usual >= %(min)d
       ||| % { slope: lib.held('collector:records:slope'), horizon: lib.seconds(p.volumeHorizon), min: config.volume.minRecords }),
       // How sure: 1 where a clock decides, else what the evidence behind the estimate says.

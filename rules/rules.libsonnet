@@ -27,9 +27,9 @@
     groups+: joined(std.flatMap(function(concern) concern(config, lib).groups, [
       import 'sli.libsonnet',
       import 'baseline.libsonnet',
-      import 'latency.libsonnet',
       import 'freshness.libsonnet',
       import 'volume.libsonnet',
+      import 'latency.libsonnet',
       import 'slo.libsonnet',
       import 'health.libsonnet',
       import 'dependencies.libsonnet',

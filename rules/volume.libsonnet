@@ -20,6 +20,12 @@ function(config, lib) {
     // The least of each quarter of an hour, so that nobody reads every level of an hour.
     lib.group('volume-lows', '15m', [
       lib.record('collector:records:quarter_low', 'min_over_time(collector:records:level[15m])'),
+      // The least at this time of day, give or take an hour, on any day of the last week.
+      lib.record('collector:records:week_least', |||
+        min without (days) (
+          %s
+        )
+      ||| % least(std.range(1, 7))),
     ]),
     lib.group('volume-models', config.baselineInterval, [
       lib.record('collector:records:usual', lib.fact('collection_window_records', 'window="100"', ['window'])),
@@ -123,6 +129,25 @@ function(config, lib) {
         or
         collector:records:deviation / collector:records:limit < -0.75
       |||),
+      // Few for this day of the week, not for its quietest: as on a holiday. Of one collector that is
+      // news; of many at once it says what day it is.
+      lib.record('collector:records:day_off_ratio', |||
+        collector:records:unusual_ratio < 0
+        and collector:records:level + ignoring (window) group_left () collector:records:floor
+        > (%s + ignoring (window) group_left () collector:records:floor) * exp(-collector:records:limit)
+      ||| % lib.held('collector:records:week_least', config.historyInterval)),
+      lib.record('fleet:records:day_off_ratio', |||
+        (count without (collector) (count without (window) (collector:records:day_off_ratio)) >= %d)
+        /
+        count without (collector) (collector:records:usual)
+      ||| % c.dayOff.atLeast),
+      lib.record('collector:records:low_ratio', |||
+        collector:records:unusual_ratio < -1
+        unless (
+          collector:records:day_off_ratio
+          and ignoring (collector, window) max_over_time(fleet:records:day_off_ratio[2h]) >= %g
+        )
+      ||| % c.dayOff.share),
       lib.record('collector:records:lower', |||
         clamp_min(
           (collector:records:expected_best + ignoring (window) group_left () collector:records:floor) * exp(-collector:records:limit)
