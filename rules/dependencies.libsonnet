@@ -27,9 +27,10 @@ function(config, lib) {
         collector:failing_since:timestamp_seconds
       |||),
       // A common cause strikes within hours, or a run of the slowest. One that has failed for longer
-      // than the next one by more than that has a cause of its own, and says nothing here.
+      // than the next one by more than that has a cause of its own, and says nothing here. (Not bottomk:
+      // over a range of time VictoriaMetrics takes what does not exist for the least.)
       lib.record('dependency:struck:timestamp_seconds', |||
-        max without (collector) (bottomk without (collector) (2, collector:failing_dependency:timestamp_seconds))
+        -min without (collector) (topk without (collector) (2, -collector:failing_dependency:timestamp_seconds))
         - clamp_min(
           max without (collector) (
             0 * collector:failing_dependency:timestamp_seconds + ignoring (dependency) group_left () collector:interval:assumed_seconds
@@ -82,8 +83,8 @@ function(config, lib) {
           and dependency:failing:count >= 3
           or max without (collector) (collector:failing_dependency:last_run_timestamp_seconds)
         )
-        - max without (collector) (
-          bottomk without (collector) (2, collector:failing_dependency:timestamp_seconds and collector:failing_dependency:info)
+        + min without (collector) (
+          topk without (collector) (2, -(collector:failing_dependency:timestamp_seconds and collector:failing_dependency:info))
         )
       |||),
       lib.record('dependency:probe_failing:count', |||

@@ -239,18 +239,29 @@ def test_victoriametrics_gives_the_same_episodes(tmp_path: Path) -> None:
     assert episodes[0] == episodes[1]
 
 
-def test_an_or_that_victoriametrics_would_misread_is_refused(tmp_path: Path) -> None:
-    """Its range queries mix up the labels of the two sides: an error, not a wrong answer."""
+@pytest.mark.parametrize(
+    ("expr", "allowed"),
+    [
+        (
+            "sum by (c) (collection_min_records or ignoring (c) collection_min_records)",
+            r"a or \(b unless",
+        ),
+        ("max(bottomk(2, collection_min_records))", r"-topk\(k, -x\)"),
+    ],
+)
+def test_what_victoriametrics_would_misread_is_refused(
+    tmp_path: Path, expr: str, allowed: str
+) -> None:
+    """Its range queries mix up the labels of an ``or``, and take what does not exist for the least
+    of a ``bottomk``: an error, not a wrong answer."""
     rules = tmp_path / "r.yml"
     rules.write_text(
-        "groups:\n  - name: g\n    rules:\n"
-        "      - alert: Mixed\n"
-        "        expr: sum by (c) (collection_min_records or ignoring (c) collection_min_records)\n"
+        f"groups:\n  - name: g\n    rules:\n      - alert: Misread\n        expr: {expr}\n"
     )
     past = write_history(tmp_path / "h", [outcome("a", MONDAY), outcome("a", MONDAY + 900)])
     options = session.Options(
         history=past, rules=[rules], engine="victoriametrics",
         binary=str(tool("victoria-metrics")),
     )  # fmt: skip
-    with pytest.raises(ruleset.RuleError, match=r"r\.yml:4: Mixed: .* allowed: a or \(b unless"):
+    with pytest.raises(ruleset.RuleError, match=rf"r\.yml:4: Misread: .* allowed: {allowed}"):
         session.run(options, lambda _: None)

@@ -63,7 +63,22 @@ class Rule:
     @cached_property
     def or_with_matching(self) -> bool:
         """Whether it has an ``or`` with ``on`` or ``ignoring``."""
-        return _has_or_with_matching(promql_parser.parse(self.expr))
+        return any(
+            str(node.op) == "or"
+            and node.modifier is not None
+            and node.modifier.matching is not None
+            for node in nodes(promql_parser.parse(self.expr))
+            if isinstance(node, promql_parser.BinaryExpr)
+        )
+
+    @cached_property
+    def bottomk(self) -> bool:
+        """Whether it takes the least of several series."""
+        return any(
+            str(node.op) == "bottomk"
+            for node in nodes(promql_parser.parse(self.expr))
+            if isinstance(node, promql_parser.AggregateExpr)
+        )
 
     def expand_labels(self, found: Mapping[str, str]) -> dict[str, str]:
         """The rule's labels on top of ``found`` with ``{{ $labels.x }}`` filled in."""
@@ -270,14 +285,6 @@ def _selectors(expr: Any) -> Iterator[Selector]:
             yield _selector(node)
         elif isinstance(node, promql_parser.MatrixSelector):
             yield _selector(node.vector_selector)
-
-
-def _has_or_with_matching(expr: Any) -> bool:
-    return any(
-        str(node.op) == "or" and node.modifier is not None and node.modifier.matching is not None
-        for node in nodes(expr)
-        if isinstance(node, promql_parser.BinaryExpr)
-    )
 
 
 def _selector(vector: Any) -> Selector:

@@ -69,7 +69,7 @@ def run(options: Options, say: Say) -> Result:
     rules = ruleset.load(options.rules)
     plan = ruleset.plan(rules, replay.metric_names())
     if options.engine == "victoriametrics":
-        _check_or(plan)
+        _check_victoriametrics(plan)
     inventory = load_inventory(options.config) if options.config else Inventory()
     binary = find_binary(options.engine, options.binary)
     clock = _Clock()
@@ -123,15 +123,23 @@ def run(options: Options, say: Say) -> Result:
     return result
 
 
-def _check_or(plan: Plan) -> None:
-    """VictoriaMetrics gives what comes from the right side of ``a or ignoring (x) b`` the labels
-    of the left side when it evaluates a range: refused, not silently wrong."""
+def _check_victoriametrics(plan: Plan) -> None:
+    """What VictoriaMetrics gets wrong when it evaluates a range is refused, not silently wrong.
+
+    What comes from the right side of ``a or ignoring (x) b`` gets the labels of the left side;
+    ``bottomk`` takes series that do not exist for the least.
+    """
     for rule in plan.rules:
         if rule.or_with_matching:
             raise RuleError(
                 f"{rule.where}: {rule.name}: VictoriaMetrics mixes up the labels of 'or' with 'on' "
                 "or 'ignoring' in a back-test; allowed: a or (b unless ignoring (x) a), or "
                 "--engine prometheus"
+            )
+        if rule.bottomk:
+            raise RuleError(
+                f"{rule.where}: {rule.name}: VictoriaMetrics takes what does not exist for the "
+                "least of 'bottomk' in a back-test; allowed: -topk(k, -x), or --engine prometheus"
             )
 
 
