@@ -20,12 +20,14 @@ function(config, lib) {
     // The least of each quarter of an hour, so that nobody reads every level of an hour.
     lib.group('volume-lows', '15m', [
       lib.record('collector:records:quarter_low', 'min_over_time(collector:records:level[15m])'),
-      // The least at this time of day, give or take an hour, on any day of the last week.
+      // The least at this time of day, give or take an hour, on any day of a week that ended some days
+      // ago: what is lacking since then is no quiet day.
       lib.record('collector:records:week_least', |||
         min without (days) (
           %s
         )
-      ||| % least(std.range(1, 7))),
+        and ignoring (window) collector:interval:assumed_seconds <= 21600
+      ||| % least(std.range(4, 10))),
     ]),
     lib.group('volume-models', config.baselineInterval, [
       lib.record('collector:records:usual', lib.fact('collection_window_records', 'window="100"', ['window'])),

@@ -109,17 +109,19 @@ def cadence_table(found: Sequence[dict[str, Any]]) -> list[str]:
 def dial_table(rows: Mapping[float, Sequence[dict[str, Any]]]) -> list[str]:
     """Precision, recall and delay against the expected false alarms per collector-week."""
     lines = [
-        "| dial | precision | false a collector-week | recall | median delay, runs |",
-        "|---|---|---|---|---|",
+        "| dial | precision | false a collector-week | recall | median delay, runs | mean |",
+        "|---|---|---|---|---|---|",
     ]
     for dial, found in rows.items():
         figures = summary(found)
         weeks = sum(item["collector_weeks"] for item in found)
-        delay = _median(d["delay_runs"] for f in found for d in f["detections"])
+        delays = [d["delay_runs"] for f in found for d in f["detections"]]
+        known = [delay for delay in delays if delay is not None]
         false = sum(len(item["false"]) for item in found)
         lines.append(
             f"| {dial:g} | {_cell(figures['precision'], 'ratio')} | {false / weeks:.3f} | "
-            f"{_cell(figures['recall'], 'ratio')} | {_cell(delay, 'number')} |"
+            f"{_cell(figures['recall'], 'ratio')} | {_cell(_median(known), 'number')} | "
+            f"{_cell(_mean(known), 'number')} |"
         )
     return lines
 
