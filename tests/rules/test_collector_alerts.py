@@ -379,6 +379,18 @@ def test_data_stale_although_it_runs(tmp_path: Path) -> None:
     story.check(tmp_path)
 
 
+def test_data_stale_by_minutes_is_no_page(tmp_path: Path) -> None:
+    """The next run may be about to bring it; a tenth beyond the target is no longer minutes."""
+    story = Story(step="5m")
+    orders = story.collector(slo={"freshness": "2h"}).past(50).good(2)
+    newest = orders.now - HOUR
+    orders.skipped(3)
+    stale = 'count(collector:problem:value{problem="stale"})'
+    story.query(newest + 125 * MINUTE, stale)
+    story.query(newest + 135 * MINUTE, stale, ("{}", 1.0))
+    story.check(tmp_path)
+
+
 def test_data_stale_yields_to_what_explains_it(tmp_path: Path) -> None:
     """Old data of a failing collector is one problem, not two."""
     story = Story(step="1h")
