@@ -150,7 +150,11 @@ def _end(
         state.last_run = at
         state.run_times.append(at)
     if counted and not backfill:
-        state.outcomes.append(code)
+        if state.outcomes and _is_retry(state, event):
+            state.outcomes[-1] = code  # windows count runs: this one ended otherwise, or again so
+        else:
+            state.outcomes.append(code)
+        state.failed_run = (event.run_id or "") if code == BAD else ""
     if len(state.positions) >= 2 * WINDOW:
         _trim(state)
 
@@ -186,6 +190,11 @@ def _close(state: CollectorState, event: Outcome) -> bool:
         state.overran.remove(run_id)
         return True
     return False
+
+
+def _is_retry(state: CollectorState, event: Outcome) -> bool:
+    """Whether this is another attempt of the run that failed last."""
+    return bool(state.failed_run) and event.run_id == state.failed_run and (event.attempt or 1) > 1
 
 
 def _is_backfill(state: CollectorState, event: Outcome, at: float, config: CollectorConfig) -> bool:

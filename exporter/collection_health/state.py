@@ -135,6 +135,7 @@ class CollectorState(Struct):
     failure_reason: str = ""
     failure_stage: str = ""
     failure_message: str = ""
+    failed_run: str = ""  # run id of the newest run, if it failed
     version: str = ""
     version_changed: float = 0.0
 

@@ -80,6 +80,37 @@ def test_runs_failures_and_streaks_are_counted() -> None:
     assert found["collection_failing_since_timestamp_seconds"] == 0
 
 
+def test_windows_count_a_run_once_as_its_last_attempt_ended() -> None:
+    """Counters count every attempt; another run, or one without an id, is no retry."""
+    state = folded(
+        event(0, "success", run_id="a"),
+        event(10, "failure", run_id="b", attempt=1),
+        event(12, "failure", run_id="b", attempt=2),
+    )
+    found = values(state)
+    assert found["collection_window_runs{window=10}"] == 2
+    assert found["collection_window_failures{window=10}"] == 1
+    assert found["collection_consecutive_failures"] == 2
+    fold.apply(state, event(14, "partial", run_id="b", attempt=3), config(), 9)
+    found = values(state)
+    assert found["collection_window_runs{window=10}"] == 2
+    assert found["collection_window_failures{window=10}"] == 0
+    assert found["collection_window_partials{window=10}"] == 1
+    assert found["collection_window_transitions{window=10}"] == 0
+    assert found["collection_runs_total"] == 4
+    assert found["collection_run_failures_total{reason=unknown}"] == 2
+    for number, later in enumerate((
+        event(20, "failure", run_id="c"),
+        event(30, "success", run_id="d", attempt=2),
+        event(40, "failure"),
+        event(50, "success", attempt=2),
+    )):  # fmt: skip
+        fold.apply(state, later, config(), 10 + number)
+    found = values(state)
+    assert found["collection_window_runs{window=10}"] == 6
+    assert found["collection_window_failures{window=10}"] == 2
+
+
 def test_each_run_is_judged_by_the_collectors_own_targets() -> None:
     """Latency, volume, quality and freshness errors follow the declared targets."""
     state = folded(
