@@ -96,9 +96,12 @@
       maxRuns: 20,
       // So many failed runs, and so much time, are critical whatever the flakes of the fleet.
       surelyCritical: { runs: 4, after: '12h' },
-      // Retries follow each other within minutes and are one piece of evidence, not several. A streak
-      // must last half an interval, or this long where the interval is longer, before it counts.
+      // A streak must last half an interval, or this long where the interval is longer, before it counts.
       minStreak: '10m',
+      // Retries follow each other within minutes and are one piece of evidence, not several: the next
+      // run must fail too. Of a collector with a longer interval than this they count once no other
+      // follows for a twentieth of it, for its next run is far away.
+      retriesCount: '2h',
       // A streak shorter than this is a blip. Lower it where a minute without data is already news.
       minSpan: '4m',
       // The first good run is not always the last word: so many good runs end the warning, and so much
@@ -141,11 +144,14 @@
       // A page waits until hesitation is out of the question: by this share of the interval longer, at
       // most so long. Lower both where nobody can wait for a late run; 0 pages at once.
       surelyMissing: { share: 0.4, atMost: '45m' },
-      // Data older than its limit by this share are worth a page; the limit is the owner's where one is
-      // declared. 0 pages for a minute beyond it.
+      // Data older than its limit by this share are worth a page. 0 pages for a minute beyond it.
       surelyStale: 0.1,
+      // The limit is the owner's where one is declared, but never less than the collector's own flakes
+      // take, up to this long: a target that they miss every other day wakes nobody. 0s knows no excuse.
+      excused: '6h',
       // A collector without a declared schedule that did not run at these hours in either of the last
-      // two weeks does not run then, and is missed only after so long. 0s always asks for it.
+      // two weeks does not run then, and is missed only after so long; nor are runs of one without a
+      // freshness target that skip. 0s always asks for them.
       weeklyPause: '4d',
       // From so many timeouts within historyWindow on, a long run is one more of them until the next run
       // is missing.
@@ -153,9 +159,11 @@
       // From so many missed runs within historyWindow on, a page waits for one interval more. Raise it
       // where every missing run must wake somebody.
       oftenMissing: 4,
-      // A run hangs when it takes this many times its usual duration; more for collectors whose
-      // durations vary much.
+      // A run hangs when it takes this many times its usual duration, more for collectors whose
+      // durations vary much, and half an interval, at most so long. Lower both where a stuck run
+      // blocks others.
       hangingFactor: 4,
+      hangingAfter: '30m',
     },
 
     // ---- Latency -----------------------------------------------------------------------------------

@@ -42,7 +42,10 @@ function(config, lib, alerts) {
         max without (problem, severity) (max_over_time(%(outages)s[%(window)s]))
         or time() - max_over_time(collector:told:timestamp_seconds[%(history)s]) < 12 * collector:interval:assumed_seconds
       )
-      unless collector:flapping:after_failing_seconds < 0
+      unless (
+        collector:flapping:after_failing_seconds < 0
+        unless max without (dependency) (max_over_time(collector:explained_by:info[1d]))
+      )
     )
   ||| % { outages: lib.outages, window: config.slo.quietAfter, history: config.historyWindow },
 
@@ -79,7 +82,7 @@ function(config, lib, alerts) {
   // Nor is the budget that a degradation cost those who were told of the degradation.
   local unlessKnown = |||
     unless max without (problem, severity) (max_over_time(
-      collector:problem:value{problem=~"flapping|slow|quality|volume_zero|volume_low"}[%(window)s]
+      collector:problem:value{problem=~"flapping|slow|quality|partial|volume_zero|volume_low"}[%(window)s]
     ))
   ||| % { window: config.slo.quietAfter },
 
@@ -179,6 +182,13 @@ function(config, lib, alerts) {
         impact: 'Storage, cost and consumers may suffer.',
         action: 'Check for duplicates and for a back-fill that somebody started.',
       }, labels={ direction: 'high' }, told=config.volume.highSeverity),
+      problem('CollectorPartial', 'warning', 'partial', 'quality', {
+        summary: 'A collector keeps bringing only part of its data.',
+        description: '{{ $value | humanizePercentage }} of the last runs of collector {{ $labels.collector }} ended as partial, more than its own past explains.',
+        cause: 'A page, tenant, partition or endpoint that fails while the others work.',
+        impact: 'Consumers work with incomplete data that looks like a success.',
+        action: 'Read what the partial runs say is missing and fetch that part by hand.',
+      }),
       problem('CollectorQualityLow', 'warning', 'quality', 'quality', {
         summary: 'The quality of collected data dropped.',
         description: 'Quality of collector {{ $labels.collector }} fell to {{ $value | humanizePercentage }}, below its target or its own past.',

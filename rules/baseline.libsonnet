@@ -53,6 +53,7 @@ function(config, lib) {
   // Instant selectors look back five minutes, less than passes between two evaluations of such a series.
   local history(name, extra='') = lib.held(name, config.historyInterval, extra),
   local dayOld(name) = '%s or %s' % [lib.held(name, config.historyInterval, offset='1d'), lib.held(name, config.historyInterval)],
+  local partials(offset='') = lib.held('collector:partials:recent_ratio', config.historyInterval, offset=offset),
   local indented(expr) = std.strReplace(std.rstripChars(expr, '\n'), '\n', '\n  '),
   // One rate for the window and for what is usual, where the window is the worse of the two.
   local pooled(ratio, count, usual) = |||
@@ -181,6 +182,30 @@ function(config, lib) {
         )
       ||| % known),
     ]),
+    lib.group('partials', config.historyInterval, [
+      // Only those that there were.
+      lib.record('collector:partials:history', |||
+        (
+          %s
+        )
+        > 0
+      ||| % indented(indented(lib.increase('collection_runs_partial_total', config.historyWindow)))),
+      // Share of runs that bring only part of their data.
+      lib.record('collector:partials:recent_ratio', |||
+        clamp(
+          ((%(partials)s or 0 * %(runs)s) + 0.5)
+          / ((%(runs)s >= 10) + 10),
+          0.01, 0.9
+        )
+      ||| % { partials: history('collector:partials:history'), runs: history('collector:runs:history') }),
+      // While nothing is wrong: the lesser of what was known a day and a week ago, because an incident of
+      // a daily job lasts for days.
+      lib.record('collector:partials:usual_ratio', |||
+        %(week)s < %(day)s
+        or %(day)s
+        or %(now)s
+      ||| % { week: partials('7d'), day: partials('1d'), now: partials() }),
+    ]),
     lib.group('flakes', config.baselineInterval, [
       // The runs that the usual rate rests on: its own, and as many as what is known of collectors in
       // general is worth.
@@ -214,6 +239,13 @@ function(config, lib) {
       lib.record('collector:evidence:limit_nats', 'clamp_min(ln(%g / collector:interval:assumed_seconds), 1)' % (week / config.falseAlertsPerCollectorWeek)),
     ]),
     lib.group('recent-runs', config.slowInterval, [
+      lib.record('collector:partials:count', lib.fact('collection_window_partials', 'window="10"', ['window']) + ' > 0'),
+      // How surprising it is that 3 and more of the last 10 are partial, in nats: n KL(share || usual).
+      lib.record('collector:partials:surprise_nats', |||
+        (collector:partials:count >= 3) * ln(collector:partials:count / (10 * %(usual)s))
+        + (10 - collector:partials:count) * ln(clamp_min(10 - collector:partials:count, 0.001) / (10 * (1 - %(usual)s)))
+        and collector:partials:count > 10 * %(usual)s
+      ||| % { usual: lib.held('collector:partials:usual_ratio', config.historyInterval) }),
       // Only what may be news is weighed: three failures among the last 10 runs, or one where many
       // streaks began among the last 100. No verdict asks for less, and the rest of the fleet costs
       // nothing here.

@@ -29,21 +29,30 @@ function(config, lib) {
       // A common cause strikes within hours, or a run of the slowest. One that has failed for longer
       // than the next one by more than that has a cause of its own, and says nothing here. (Not bottomk:
       // over a range of time VictoriaMetrics takes what does not exist for the least.)
-      lib.record('dependency:struck:timestamp_seconds', |||
-        -min without (collector) (topk without (collector) (2, -collector:failing_dependency:timestamp_seconds))
-        - clamp_min(
+      lib.record('dependency:together:seconds', |||
+        clamp_min(
           max without (collector) (
             0 * collector:failing_dependency:timestamp_seconds + ignoring (dependency) group_left () collector:interval:assumed_seconds
           ),
           %d
         )
       ||| % lib.seconds(c.together)),
-      // Everything below reads these few.
+      lib.record('dependency:struck:timestamp_seconds', |||
+        -min without (collector) (topk without (collector) (2, -collector:failing_dependency:timestamp_seconds))
+        - dependency:together:seconds
+      |||),
+      // Everything below reads these few. One that ran well for so long since and fails now and then is
+      // a flake beside them, and a witness against the dependency.
       lib.record('collector:failing_dependency:info', |||
         collector:failing_dependency:timestamp_seconds
         >= bool ignoring (collector) group_left () dependency:struck:timestamp_seconds
         > 0
-      |||),
+        unless (
+          collector:failing_dependency:timestamp_seconds
+          > ignoring (collector) group_left () (dependency:struck:timestamp_seconds + 2 * dependency:together:seconds)
+          and ignoring (dependency) collector:streak:count < sum without (severity) (%s)
+        )
+      ||| % lib.held('collector:failing:threshold', config.baselineInterval, '{severity="warning"}')),
       lib.record('dependency:failing:count', 'count without (collector) (collector:failing_dependency:info)'),
       lib.record('dependency:evidence:nats', |||
         sum without (collector) (
@@ -59,8 +68,9 @@ function(config, lib) {
         count without (collector) (
           (collector:dependency:info and ignoring (collector) dependency:failing_since:timestamp_seconds)
           * ignoring (dependency) group_left ()
-          (collector:last_success:timestamp_seconds unless collector:consecutive_failures:count > 0)
+          collector:last_success:timestamp_seconds
           > ignoring (collector) group_left () dependency:failing_since:timestamp_seconds
+          unless collector:failing_dependency:info
         )
       |||),
       lib.record('dependency:failing:ratio', |||

@@ -2,6 +2,7 @@
 // and of the data (runs happen, nothing good comes).
 function(config, lib) {
   local f = config.freshness,
+  local target = lib.fact('collection_freshness_target_seconds'),
   groups: [
     lib.group('slack', config.baselineInterval, [
       lib.record('collector:interval:confidence_ratio', lib.fact('collection_expected_interval_confidence_ratio') + ' >= %g' % f.minConfidence),
@@ -63,29 +64,55 @@ function(config, lib) {
       |||),
     ]),
     lib.group('data-age', config.slowInterval, [
-      // How long good data may take. Declared by its owner, but never shorter than one due run;
-      // else longer than the failed runs that are still no critical news.
+      // How long good data may take while nothing is wrong: until the end of the next run, and as many
+      // failed ones as are no news. Where the owner declared a target slow jobs have no such excuse;
+      // where nobody did, runs may skip over a weekend.
+      lib.record('collector:data_age:excused_seconds', |||
+        (
+          clamp_max(((sum without (severity) (%(warning)s) and %(target)s) - 1) * collector:interval:seconds, %(most)d)
+          * (collector:consecutive_failures:count > bool 0)
+          or
+          (sum without (severity) (%(critical)s) + 1) * collector:interval:seconds
+          + %(pause)d * (collector:consecutive_failures:count == bool 0)
+        )
+        + (
+          collector:run_deadline:timestamp_seconds
+          - ((collector:running:start_timestamp_seconds and collector:running:seconds) or collector:last_run:timestamp_seconds)
+        )
+      ||| % {
+        target: target,
+        most: lib.seconds(f.excused),
+        pause: lib.seconds(f.weeklyPause),
+        warning: lib.held('collector:failing:threshold', config.baselineInterval, '{severity="warning"}'),
+        critical: lib.held('collector:failing:threshold', config.baselineInterval, '{severity="critical"}'),
+      }),
+      // A target that its own flakes miss costs budget and wakes nobody.
       lib.record('collector:data_age:limit_seconds', |||
         (
-          %(target)s
+          %(target)s > collector:data_age:excused_seconds
           or
-          (sum without (severity) (%(threshold)s) + 1) * collector:interval:seconds
-          + (collector:run_deadline:timestamp_seconds - collector:last_run:timestamp_seconds)
+          collector:data_age:excused_seconds
+          or
+          %(target)s
         )
         > 0
-      ||| % {
-        target: lib.fact('collection_freshness_target_seconds'),
-        threshold: lib.held('collector:failing:threshold', config.baselineInterval, '{severity="critical"}'),
-      }),
+      ||| % { target: target }),
+      // A source that often has nothing new is as fresh as the run that found nothing.
       lib.record('collector:data_age:seconds', |||
         time() - (
-          (%(newest)s and %(target)s)
+          (
+            %(newest)s
+            and %(target)s
+            unless (%(records)s == 0 and sum without (window) (%(low)s) == 0)
+          )
           or
           collector:last_success:timestamp_seconds
         )
       ||| % {
         newest: lib.fact('collection_newest_data_timestamp_seconds'),
-        target: lib.fact('collection_freshness_target_seconds'),
+        target: target,
+        records: lib.fact('collection_last_run_records'),
+        low: lib.held('collector:records:week_low'),
       }),
       lib.record('collector:data_age:ratio', 'collector:data_age:seconds / collector:data_age:limit_seconds'),
     ]),

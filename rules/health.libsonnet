@@ -2,10 +2,20 @@
 // matters. Alerts, health state, escalation and risk all read these, so nothing is judged twice.
 function(config, lib) {
   local f = config.failing,
-  // Half an interval, some minutes at least and at most: longer than the retries of one run, and than
-  // what is over before anyone could act.
-  local established = 'time() - collector:failing_since:timestamp_seconds >= clamp(0.5 * collector:interval:assumed_seconds, %d, %d)' % [lib.seconds(f.minSpan), lib.seconds(f.minStreak)],
+  // Half an interval, some minutes at least and at most: longer than what is over before anyone could act.
+  local lasting = 'time() - collector:failing_since:timestamp_seconds >= clamp(0.5 * collector:interval:assumed_seconds, %d, %d)' % [lib.seconds(f.minSpan), lib.seconds(f.minStreak)],
+  // Nor are the retries of one run several runs. Of slow jobs they are, once no other retry follows.
+  local established = |||
+    %s
+    and (
+      collector:last_run:timestamp_seconds - collector:failing_since:timestamp_seconds >= 0.4 * collector:interval:assumed_seconds
+      or
+      time() - collector:last_run:timestamp_seconds >= (0.05 * collector:interval:assumed_seconds > %d)
+    )
+  ||| % [lasting, 0.05 * lib.seconds(f.retriesCount)],
+  local inset(expr, width) = std.strReplace(std.rstripChars(expr, '\n'), '\n', '\n' + std.repeat(' ', width)),
   local problem = lib.problem,
+  local versionChanged = lib.fact('collection_version_changed_timestamp_seconds'),
   // Held, so that no missed evaluation ends or lowers a verdict.
   local threshold(severity) = lib.held('collector:failing:threshold', config.baselineInterval, '{severity="%s"}' % severity),
   // A reason that does not heal by itself and that this collector never recovered from on its own.
@@ -29,6 +39,15 @@ function(config, lib) {
   // It hardly ever flakes.
   local steady = 'sum without (half) (%s) <= %d' % [lib.held('collector:flakes:half', config.historyInterval), f.maxFlakesForSingle],
 
+  // Its first run may come before its configuration; the second will tell, unless that is far away.
+  local firstOfVersion = |||
+    (
+      collector:consecutive_failures:count == 1
+      and collector:interval:assumed_seconds <= %d
+      and collector:failing_since:timestamp_seconds - %s < 0.5 * collector:interval:assumed_seconds
+    )
+  ||| % [lib.seconds(f.retriesCount), versionChanged],
+
   local confirmedAt = 'collector:failing:confirmed_timestamp_seconds{severity="%s"}',
   local seenConfirmed(which, severity) = 'sum without (severity) (%s_over_time(%s[1d]))' % [which, confirmedAt % severity],
   local confirmedFailing(severity, condition) =
@@ -37,7 +56,7 @@ function(config, lib) {
         %s
       )
       unless collector:quiet:active
-    ||| % std.strReplace(std.rstripChars(condition, '\n'), '\n', '\n  '), { severity: severity }),
+    ||| % inset(condition, 2), { severity: severity }),
 
   local suspicion(problem, condition) =
     lib.record('collector:suspicion:last_run_timestamp_seconds', 'collector:last_run:timestamp_seconds and ignoring (window) %s' % condition, { problem: problem }),
@@ -56,31 +75,39 @@ function(config, lib) {
           sum without (severity) (%(threshold)s)
           or 0 * collector:consecutive_failures:count + %(cold)d
         )
-        and %(established)s
+        and (
+          %(established)s
+        )
         or (
           collector:consecutive_failures:count >= 1
           and %(novel)s
           and %(runs)s >= %(minRuns)d
           and (
             %(steady)s
+            and (%(lasting)s or collector:interval:assumed_seconds < 1800)
             or max without (reason, stage) (collector:last_failure:info{reason!~"%(doubtful)s"})
           )
+          unless %(firstOfVersion)s
         )%(impatient)s
       ||| % {
         threshold: threshold('warning'),
         cold: f.coldStartRuns,
-        established: established,
-        novel: std.strReplace(std.rstripChars(novel(f.nonHealingReasons), '\n'), '\n', '\n  '),
+        established: inset(established, 2),
+        lasting: lasting,
+        novel: inset(novel(f.nonHealingReasons), 2),
         runs: lib.held('collector:runs:history', config.historyInterval),
         minRuns: f.minRunsForSingle,
         steady: steady,
+        firstOfVersion: inset(firstOfVersion, 2),
         doubtful: std.join('|', f.doubtfulReasons),
         impatient: if f.impatientTiers == [] then '' else '\nor (collector:consecutive_failures:count >= 1 and ignoring (team, tier) max without (team, tier) (collector:owner:info{tier=~"%s"}))' % std.join('|', f.impatientTiers),
       }),
       confirmedFailing('critical', |||
         collector:consecutive_failures:count >= sum without (severity) (%s)
-        and %s
-      ||| % [threshold('critical'), established]),
+        and (
+          %s
+        )
+      ||| % [threshold('critical'), inset(established, 2)]),
     ] + [
       // Confirmed once, and for a while, it stays so until its next good run, whatever thresholds do.
       problem('failing', severity, |||
@@ -115,12 +142,14 @@ function(config, lib) {
           and collector:transitions:notable_count{window="30"} > 0.4 * collector:failures:notable_count{window="30"}
           and collector:transitions:notable_count{window="30"} >= 5
           and ignoring (window) max without (model) (collector:failures:surprise_nats{window="10"}) > 2.5
+          and ignoring (window) collector:failures:notable_count{window="10"} >= 2
           or
           collector:failures:notable_ratio{window="100"}
           and max without (model) (collector:failures:surprise_nats{window="100"}) > ignoring (window) group_left () %(long)s
           and collector:transitions:notable_count{window="100"} > 0.4 * collector:failures:notable_count{window="100"}
           and collector:transitions:notable_count{window="100"} >= 6
           and ignoring (window) max without (model) (collector:failures:surprise_nats{window="10"}) > 2.5
+          and ignoring (window) collector:failures:notable_count{window="10"} >= 2
         )
         or
         collector:failing:relapse_timestamp_seconds
@@ -208,7 +237,7 @@ function(config, lib) {
         collector:consecutive_failures:count >= 1
         and %s
         or 0 * (max without (probe, %s) (max_over_time(collection_probe_success%s[%s])) == 0)
-      ||| % [std.strReplace(std.rstripChars(novel(['schema']), '\n'), '\n', '\n  '), lib.dropped, lib.matchers('probe=~"schema.*"'), config.probes.minFailing]),
+      ||| % [inset(novel(['schema']), 2), lib.dropped, lib.matchers('probe=~"schema.*"'), config.probes.minFailing]),
       problem('probe', 'warning', |||
         count without (probe) (
           max without (%s) (max_over_time(collection_probe_success%s[%s])) == 0
@@ -220,7 +249,7 @@ function(config, lib) {
         >= 0
         <= %(runs)d * collector:interval:assumed_seconds
         and ignoring (problem, severity) sum without (problem, severity) (collector:problem:value{problem=~"failing|flapping"})
-      ||| % { changed: lib.fact('collection_version_changed_timestamp_seconds'), runs: f.versionRuns }),
+      ||| % { changed: versionChanged, runs: f.versionRuns }),
       lib.record('collector:failing:bool', |||
         (count without (problem, severity) (%s) > bool 0)
         or
@@ -339,6 +368,14 @@ function(config, lib) {
         )
         and sum without (window) (collector:quality:level_ratio{window="3"}) < 0.5 * (collector:quality:limit_ratio + collector:quality:base_ratio)
       ||| % { confirmed: confirmed('quality') }),
+      lib.record('collector:partial:confirmed_timestamp_seconds', |||
+        time() + 0 * collector:partials:surprise_nats
+        and collector:partials:surprise_nats > %s
+      ||| % lib.limit('quality', 3)),
+      problem('partial', 'warning', |||
+        collector:partials:count / 10
+        and %s
+      ||| % lib.steadyUntil('collector:partial:confirmed_timestamp_seconds')),
       // The verdict itself comes and goes, which replaces the stream of critical messages.
       problem('flapping', 'critical', |||
         collector:flips:count >= %d

@@ -55,18 +55,19 @@ function(config, lib) {
         timeout: lib.fact('collection_run_timeout_seconds'),
         target: lib.fact('collection_latency_target_seconds'),
       }),
-      // Beyond this a run that is under way hangs.
+      // Beyond this a run that is under way hangs: nothing is lost before half an interval is.
       lib.record('collector:running:limit_seconds', |||
-        collector:duration:base_seconds * clamp_min(exp(collector:duration:spread_ratio * %(sigmas)s + %(drift)g), %(factor)g) + 60
+        (%(long)s) > clamp_max(0.5 * collector:interval:assumed_seconds, %(most)d)
+        or
+        clamp_max(0.5 * collector:interval:assumed_seconds, %(most)d) and collector:duration:base_seconds
         or
         %(timeout)s
         or
         2 * collector:interval:seconds
       ||| % {
+        long: 'collector:duration:base_seconds * clamp_min(exp(collector:duration:spread_ratio * %s + %g), %g) + 60' % [lib.sigmas('latency'), c.drift, config.freshness.hangingFactor],
+        most: lib.seconds(config.freshness.hangingAfter),
         timeout: lib.fact('collection_run_timeout_seconds'),
-        factor: config.freshness.hangingFactor,
-        sigmas: lib.sigmas('latency'),
-        drift: c.drift,
       }),
     ]),
     lib.group('latency', config.slowInterval, [

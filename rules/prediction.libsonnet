@@ -16,12 +16,16 @@ function(config, lib) {
         ) > 0)
       |||),
       // Deterministic: the next attempt cannot be done before the owner's freshness target is missed.
+      // One more failed run would be news, and a twentieth of an interval is left for a retry.
       lib.prediction('stale', |||
         collector:last_success:timestamp_seconds + %(target)s - time() > 0
         and %(next)s + %(usual)s > collector:last_success:timestamp_seconds + %(sure)g * %(target)s
+        and time() - collector:failing_since:timestamp_seconds > 0.05 * collector:interval:assumed_seconds
         and collector:consecutive_failures:count > 0
+        and collector:consecutive_failures:count >= sum without (severity) (%(threshold)s) - 1
       ||| % {
         target: lib.fact('collection_freshness_target_seconds'),
+        threshold: lib.held('collector:failing:threshold', config.baselineInterval, '{severity="warning"}'),
         sure: 1 + config.freshness.surelyStale,
         next: lib.fact('collection_next_run_timestamp_seconds'),
         usual: lib.fact('collection_window_duration_seconds', 'window="100"', ['window']),

@@ -13,6 +13,14 @@ function(config, lib) {
     'label_replace(min_over_time(collector:records:quarter_low[135m] offset %dm), "days", "%d", "", "")' % [1440 * day - 75, day]
     for day in days
   ]),
+  // As known a day ago, and a week before that.
+  local erred(name, days) = lib.held('collector:records:error_' + name, offset='%dd' % days),
+  local larger(name) = '%s > 1.5 * %s + %g' % [erred(name, 1), erred(name, 8), 0.5 * c.minSpread],
+  local calm(name) = |||
+    %(new)s unless %(disturbed)s
+    or
+    %(old)s and %(disturbed)s
+  ||| % { new: erred(name, 1), old: erred(name, 8), disturbed: lib.held('collector:records:disturbed_ratio') },
   groups: [
     lib.group('volume', config.slowInterval, [
       lib.record('collector:records:level', lib.fact('collection_window_records', 'window=~"3|10"')),
@@ -83,6 +91,7 @@ function(config, lib) {
       lib.record('collector:records:expected_best', |||
         max without (model) (collector:records:expected and topk without (model) (1, collector:records:season))
       |||),
+      // After a disturbed week any model may expect what the disturbance was: none may excuse it.
       lib.record('collector:records:deviation', |||
         max without (model) (
           (
@@ -100,13 +109,16 @@ function(config, lib) {
               0
             )
           )
-          and topk without (model) (1, collector:records:season)
+          and (
+            topk without (model) (1, collector:records:season)
+            or
+            collector:records:residual and ignoring (model) %(disturbed)s
+          )
         )
         and ignoring (window) %(aged)s
-      ||| % { aged: 'last_over_time(collector:runs:hourly[%ds] offset %s)' % [2 * lib.seconds(config.longInterval) + 600, c.minHistory] }),
+      ||| % { disturbed: lib.held('collector:records:disturbed_ratio'), aged: 'last_over_time(collector:runs:hourly[%ds] offset %s)' % [2 * lib.seconds(config.longInterval) + 600, c.minHistory] }),
       // Unprecedented against its own last week: sigma of the chosen model's errors (three quarters
       // lie below 1.15 sigma) times z, and never less than 1.6 times what one in ten errors exceeded.
-      // As known a day ago: an incident must not widen the limit that it is judged by.
       lib.record('collector:records:limit', |||
         clamp_min(
           clamp_min(%(quartile)s / 1.15, %(min)g) * ignoring (window) group_left () %(sigmas)s
@@ -118,8 +130,8 @@ function(config, lib) {
         or
         0 * collector:records:expected_best + %(slow)g and %(quartile)s
       ||| % {
-        quartile: lib.held('collector:records:error_quartile', offset='1d'),
-        rare: lib.held('collector:records:error_rare', offset='1d'),
+        quartile: lib.held('collector:records:calm_error_quartile'),
+        rare: lib.held('collector:records:calm_error_rare'),
         min: c.minSpread * 0.67,
         sigmas: lib.sigmas('volume', 3),
         factor: std.log(c.minFactor),
@@ -178,6 +190,11 @@ function(config, lib) {
       ||| % (86400 / lib.seconds(config.longInterval))),
       lib.record('collector:records:error_quartile', 'max without (model) (quantile_over_time(0.75, collector:records:error_hourly[7d]) and %s)' % 'collector:records:season'),
       lib.record('collector:records:error_rare', 'max without (model) (quantile_over_time(0.9, collector:records:error_hourly[7d]) and %s)' % 'collector:records:season'),
+      // An incident, or the first of the month, must not widen the limit that it or the next one is
+      // judged by: of two weeks the calmer if the last one held far larger errors.
+      lib.record('collector:records:disturbed_ratio', '%s\nor\n%s' % [larger('rare'), larger('quartile')]),
+      lib.record('collector:records:calm_error_quartile', calm('quartile')),
+      lib.record('collector:records:calm_error_rare', calm('rare')),
       // Growth per second, of the smaller of half a day and of two days: a trend that goes on.
       lib.record('collector:records:slope', |||
         max without (over, window) (

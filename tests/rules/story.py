@@ -78,9 +78,22 @@ class Collector:
         """Failed runs."""
         return self._runs(runs, "failure", {"reason": reason, **outcome})
 
+    def partial(self, runs: int = 1, **outcome: Any) -> Self:
+        """Runs that brought only part of their data."""
+        return self._runs(runs, "partial", outcome)
+
     def skipped(self, runs: int = 1) -> Self:
         """Runs that decided to do nothing."""
         return self._runs(runs, "skipped", {})
+
+    def retried(self, outcome: str, after: float, **fields: Any) -> Self:
+        """Another attempt of the newest run, ``after`` seconds later."""
+        newest = self.events[-1]
+        assert isinstance(newest, Outcome)
+        assert newest.at is not None
+        again = {"run_id": newest.run_id, "attempt": (newest.attempt or 1) + 1}
+        self.events.append(self.run(outcome, fields | again, newest.at + after))
+        return self
 
     def started(self) -> Self:
         """A run begins, and nothing is heard of its end."""
@@ -137,12 +150,12 @@ class Collector:
             if isinstance(made.get(key), dict):
                 made[key] = kind(**made[key])
         duration = made.pop("duration", 5.0)
+        made.setdefault("run_id", f"{at:.0f}")
         return Outcome(
             self.name,
             outcome,
             duration_seconds=duration,
             at=at,
-            run_id=f"{at:.0f}",
             **made,  # type: ignore[arg-type]
         )
 

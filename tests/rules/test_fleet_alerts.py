@@ -83,6 +83,25 @@ def test_dependency_is_not_blamed_for_what_failed_alone_for_hours(tmp_path: Path
     story.check(tmp_path)
 
 
+def test_dependency_is_not_blamed_for_a_flake_long_after_others_began_to_fail(
+    tmp_path: Path,
+) -> None:
+    """Half of its collectors fail for causes of their own; the rest ran well for hours since."""
+    story = Story(step="5m")
+    story.dependencies = ["db"]
+    for name in ("bills", "ledger"):
+        story.collector(name, every="6h", depends_on=["db"]).past(400).good(2).bad(3)
+    story.collector("leads", every="1h", depends_on=["db"]).past(400).good(18).bad(13)
+    for name in ("orders", "sales", "stock"):
+        fast = story.collector(name, every="15m", depends_on=["db"]).past(3000).good(122)
+        fast.bad(1 if name == "orders" else 0).good(2)
+    for minutes in (0, 5, 10):
+        at = fast.now - 1800 + 60 * minutes
+        story.query(at, "count(collector:failing_dependency:timestamp_seconds)", ("{}", 4.0))
+        story.query(at, "sum(dependency:failing:bool)", ("{}", 0.0))
+    story.check(tmp_path)
+
+
 def test_dependency_is_not_blamed_for_a_blip_beside_a_failing_collector(tmp_path: Path) -> None:
     """One that fails before and after a blip of the others does not make it an outage."""
     story = Story(step="5m")
@@ -351,6 +370,22 @@ def test_what_a_dependency_explained_does_not_come_back_without_it(tmp_path: Pat
     story.query(hourly.now - 300, f"{grave} > bool 0", ('{collector="hourly"}', 1))
     for _ in range(8):
         hourly.good(1).silent("CollectorFailing")
+    story.check(tmp_path)
+
+
+def test_what_alternated_below_a_dependency_does_not_flap_afterwards(tmp_path: Path) -> None:
+    """Its windows still see what the dependency did to it, hours after that is over."""
+    story = Story(step="5m")
+    story.dependencies = ["db"]
+    hourly = story.collector("hourly", every="1h", depends_on=["db"]).past(400).good(30)
+    for name in ("orders", "sales", "stock"):
+        fast = story.collector(name, every="15m", depends_on=["db"]).past(3000)
+        fast.good(int(hourly.now / 900) - 2).bad(34).good(44)
+    for _ in range(3):
+        hourly.bad().good()
+    hourly.bad(3)
+    for _ in range(10):
+        hourly.good(1).silent("CollectorFlapping")
     story.check(tmp_path)
 
 

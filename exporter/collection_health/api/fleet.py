@@ -15,7 +15,9 @@ from collection_health.times import rfc3339, seen, span
 from collection_health.timing import timing
 
 # Problems after which the data itself may be wrong, or old.
-DATA_PROBLEMS = {"failing", "volume_zero", "volume_low", "volume_high", "quality", "schema"}
+DATA_PROBLEMS = {
+    "failing", "volume_zero", "volume_low", "volume_high", "partial", "quality", "schema"
+}  # fmt: skip
 AGE_PROBLEMS = {"stale", "not_running"}
 NAMED = 20  # failing collectors that `health` names
 
