@@ -98,9 +98,9 @@
       surelyCritical: { runs: 4, after: '12h' },
       // A streak must last half an interval, or this long where the interval is longer, before it counts.
       minStreak: '10m',
-      // Retries follow each other within minutes and are one piece of evidence, not several: the next
-      // run must fail too. Of a collector with a longer interval than this they count once no other
-      // follows for a twentieth of it, for its next run is far away.
+      // Retries of one run are one failed run. Of a collector with a longer interval than this a failed
+      // retry counts as a second one when no other follows for a twentieth of the interval, for its
+      // next run is far away.
       retriesCount: '2h',
       // A streak shorter than this is a blip. Lower it where a minute without data is already news.
       minSpan: '4m',

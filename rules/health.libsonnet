@@ -4,15 +4,14 @@ function(config, lib) {
   local f = config.failing,
   // Half an interval, some minutes at least and at most: longer than what is over before anyone could act.
   local lasting = 'time() - collector:failing_since:timestamp_seconds >= clamp(0.5 * collector:interval:assumed_seconds, %d, %d)' % [lib.seconds(f.minSpan), lib.seconds(f.minStreak)],
-  // Nor are the retries of one run several runs. Of slow jobs they are, once no other retry follows.
-  local established = |||
-    %s
-    and (
-      collector:last_run:timestamp_seconds - collector:failing_since:timestamp_seconds >= 0.4 * collector:interval:assumed_seconds
-      or
-      time() - collector:last_run:timestamp_seconds >= (0.05 * collector:interval:assumed_seconds > %d)
+  // The retries of one run are one piece of evidence. Of slow jobs they are a second, once no other
+  // follows.
+  local retriesFailed = |||
+    (
+      collector:last_run:timestamp_seconds - collector:failing_since:timestamp_seconds > 0
+      and time() - collector:last_run:timestamp_seconds >= (0.05 * collector:interval:assumed_seconds > %d)
     )
-  ||| % [lasting, 0.05 * lib.seconds(f.retriesCount)],
+  ||| % (0.05 * lib.seconds(f.retriesCount)),
   local inset(expr, width) = std.strReplace(std.rstripChars(expr, '\n'), '\n', '\n' + std.repeat(' ', width)),
   local problem = lib.problem,
   local versionChanged = lib.fact('collection_version_changed_timestamp_seconds'),
@@ -75,8 +74,10 @@ function(config, lib) {
           sum without (severity) (%(threshold)s)
           or 0 * collector:consecutive_failures:count + %(cold)d
         )
-        and (
-          %(established)s
+        and %(lasting)s
+        or (
+          (collector:consecutive_failures:count == 1) >= sum without (severity) (%(threshold)s) - 1
+          and %(retriesFailed)s
         )
         or (
           collector:consecutive_failures:count >= 1
@@ -92,7 +93,7 @@ function(config, lib) {
       ||| % {
         threshold: threshold('warning'),
         cold: f.coldStartRuns,
-        established: inset(established, 2),
+        retriesFailed: inset(retriesFailed, 2),
         lasting: lasting,
         novel: inset(novel(f.nonHealingReasons), 2),
         runs: lib.held('collector:runs:history', config.historyInterval),
@@ -104,10 +105,8 @@ function(config, lib) {
       }),
       confirmedFailing('critical', |||
         collector:consecutive_failures:count >= sum without (severity) (%s)
-        and (
-          %s
-        )
-      ||| % [threshold('critical'), inset(established, 2)]),
+        and %s
+      ||| % [threshold('critical'), lasting]),
     ] + [
       // Confirmed once, and for a while, it stays so until its next good run, whatever thresholds do.
       problem('failing', severity, |||

@@ -141,8 +141,9 @@ def _end(
     if config.slo.freshness is not None and state.last_success and not backfill:
         _judge(state, FRESHNESS, at - state.last_success <= config.slo.freshness)
     code = _CODES[kind]
+    again = _is_retry(state, event)
     if code == BAD:
-        _bad(state, event, at, counted, current)
+        _bad(state, event, at, counted, current, again)
     else:
         state.partials += code == PARTIAL
         _good(state, event, config, at, current)
@@ -150,7 +151,7 @@ def _end(
         state.last_run = at
         state.run_times.append(at)
     if counted and not backfill:
-        if state.outcomes and _is_retry(state, event):
+        if again and state.outcomes:
             state.outcomes[-1] = code  # windows count runs: this one ended otherwise, or again so
         else:
             state.outcomes.append(code)
@@ -285,7 +286,10 @@ def _show(
     state.recovery_exhausted = False
 
 
-def _bad(state: CollectorState, event: Outcome, at: float, counted: bool, current: bool) -> None:
+def _bad(
+    state: CollectorState, event: Outcome, at: float, counted: bool, current: bool, again: bool
+) -> None:
+    """A bad attempt; ``again``: of a run that is bad already."""
     reason = event.reason or "unknown"
     if counted:
         state.failures[reason] = state.failures.get(reason, 0) + 1
@@ -293,9 +297,10 @@ def _bad(state: CollectorState, event: Outcome, at: float, counted: bool, curren
     if not current:
         return
     state.last_failure = at
-    state.consecutive_failures += 1
-    if state.consecutive_failures in STREAKS:
-        state.streaks[STREAKS.index(state.consecutive_failures)] += 1
+    if not (again and state.consecutive_failures):
+        state.consecutive_failures += 1
+        if state.consecutive_failures in STREAKS:
+            state.streaks[STREAKS.index(state.consecutive_failures)] += 1
     state.failure_reason = reason
     state.failure_stage = event.stage or ""
     state.failure_message = _message(event.error)

@@ -90,7 +90,8 @@ def test_windows_count_a_run_once_as_its_last_attempt_ended() -> None:
     found = values(state)
     assert found["collection_window_runs{window=10}"] == 2
     assert found["collection_window_failures{window=10}"] == 1
-    assert found["collection_consecutive_failures"] == 2
+    assert found["collection_consecutive_failures"] == 1
+    assert found["collection_last_failure_timestamp_seconds"] == T0 + 720
     fold.apply(state, event(14, "partial", run_id="b", attempt=3), config(), 9)
     found = values(state)
     assert found["collection_window_runs{window=10}"] == 2
