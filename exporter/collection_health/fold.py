@@ -141,9 +141,8 @@ def _end(
     if config.slo.freshness is not None and state.last_success and not backfill:
         _judge(state, FRESHNESS, at - state.last_success <= config.slo.freshness)
     code = _CODES[kind]
-    again = _is_retry(state, event)
     if code == BAD:
-        _bad(state, event, at, counted, current, again)
+        _bad(state, event, at, counted, current)
     else:
         state.partials += code == PARTIAL
         _good(state, event, config, at, current)
@@ -151,7 +150,7 @@ def _end(
         state.last_run = at
         state.run_times.append(at)
     if counted and not backfill:
-        if again and state.outcomes:
+        if state.outcomes and _is_retry(state, event):
             state.outcomes[-1] = code  # windows count runs: this one ended otherwise, or again so
         else:
             state.outcomes.append(code)
@@ -286,10 +285,7 @@ def _show(
     state.recovery_exhausted = False
 
 
-def _bad(
-    state: CollectorState, event: Outcome, at: float, counted: bool, current: bool, again: bool
-) -> None:
-    """A bad attempt; ``again``: of a run that is bad already."""
+def _bad(state: CollectorState, event: Outcome, at: float, counted: bool, current: bool) -> None:
     reason = event.reason or "unknown"
     if counted:
         state.failures[reason] = state.failures.get(reason, 0) + 1
@@ -297,7 +293,7 @@ def _bad(
     if not current:
         return
     state.last_failure = at
-    if not (again and state.consecutive_failures):
+    if not (state.consecutive_failures and _is_retry(state, event)):
         state.consecutive_failures += 1
         if state.consecutive_failures in STREAKS:
             state.streaks[STREAKS.index(state.consecutive_failures)] += 1
