@@ -51,7 +51,7 @@ function(config, lib, alerts) {
 
   // What was critical ends as critical, and whoever was told of that is not told again that it comes and
   // goes: each would be one more message.
-  local wasCritical = 'sum without (severity) (max_over_time(collector:failing:confirmed_timestamp_seconds{severity="critical"}[%s]))' % config.flapping.steady.atMost,
+  local wasCritical = 'sum without (severity) (max_over_time(collector:failing:confirmed_timestamp_seconds{severity="critical"}[1d]))',
   local stillFailing(severity) = |||
 
     or

@@ -970,6 +970,19 @@ def test_failing_again_after_a_critical_failure_is_told_once(tmp_path: Path) -> 
     story.check(tmp_path)
 
 
+def test_what_was_critical_does_not_come_back_as_a_warning(tmp_path: Path) -> None:
+    """Half a day after its last critical run the windows still hold it, and it has long been over."""
+    story = Story(step="30m")
+    orders = story.collector().past(2000).good(30).bad(3).good().bad(6)
+    orders.good(1).bad(1).good(3).bad(1)
+    for _ in range(20):
+        orders.good(1)
+        hours = (orders.now - HOUR) / HOUR
+        if hours > 52:
+            orders.silent("CollectorFailing").silent("CollectorFlapping")
+    story.check(tmp_path)
+
+
 def test_confirmed_failure_stays_one_until_the_next_good_run(tmp_path: Path) -> None:
     """A wrong password was enough; that the next run failed otherwise does not end it."""
     story = Story(step="5m")
