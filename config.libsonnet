@@ -141,9 +141,9 @@
       maxLateness: '15m',
       // but at least two scrape intervals: a deadline read from Prometheus is as old as its scrape.
       minLateness: '30s',
-      // A page waits until hesitation is out of the question: by this share of the interval longer, at
+      // A page waits until the run after it is missing too: by this share of the interval longer, at
       // most so long. Lower both where nobody can wait for a late run; 0 pages at once.
-      surelyMissing: { share: 0.4, atMost: '45m' },
+      surelyMissing: { share: 1, atMost: '45m' },
       // Data older than its limit by this share are worth a page. 0 pages for a minute beyond it.
       surelyStale: 0.1,
       // The limit is the owner's where one is declared, but never less than the collector's own flakes

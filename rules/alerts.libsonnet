@@ -201,7 +201,7 @@ function(config, lib, alerts) {
         description: 'Collector {{ $labels.collector }} changed between good and bad {{ $value }} times lately.',
       }, { keep_firing_for: '1h' }, unless=unlessExplained + 'unless %s\n' % wasCritical),
       problem('CollectorFlapping', 'warning', 'flapping', 'flapping', flapping {
-        description: '{{ $value | humanizePercentage }} of the last runs of collector {{ $labels.collector }} failed with good runs in between, more than its own past explains.',
+        description: '{{ $value | humanizePercentage }} of the last runs of collector {{ $labels.collector }} failed or needed another attempt, with good ones in between, more than its own past explains.',
       }, { keep_firing_for: '2h' }, unless='\nand collector:flapping:confirmed_timestamp_seconds' + unlessExplainedWithin(config.slo.quietAfter) + unlessFailing),
     ] + [
       problem('CollectorBudgetBurn', 'warning', 'budget_' + speed, 'slo', {

@@ -53,7 +53,9 @@ function(config, lib) {
   // Instant selectors look back five minutes, less than passes between two evaluations of such a series.
   local history(name, extra='') = lib.held(name, config.historyInterval, extra),
   local dayOld(name) = '%s or %s' % [lib.held(name, config.historyInterval, offset='1d'), lib.held(name, config.historyInterval)],
-  local partials(offset='') = lib.held('collector:partials:recent_ratio', config.historyInterval, offset=offset),
+  local unclean(offset='') = lib.held('collector:unclean:recent_ratio', config.historyInterval, offset=offset),
+  // Runs that ended, but not well at once: they got part of their data, or needed another attempt.
+  local hows = ['partial', 'retried'],
   local indented(expr) = std.strReplace(std.rstripChars(expr, '\n'), '\n', '\n  '),
   // One rate for the window and for what is usual, where the window is the worse of the two.
   local pooled(ratio, count, usual) = |||
@@ -182,29 +184,33 @@ function(config, lib) {
         )
       ||| % known),
     ]),
-    lib.group('partials', config.historyInterval, [
+    lib.group('unclean', config.historyInterval, [
       // Only those that there were.
-      lib.record('collector:partials:history', |||
+      lib.record('collector:unclean:history', |||
         (
           %s
         )
         > 0
-      ||| % indented(indented(lib.increase('collection_runs_partial_total', config.historyWindow)))),
-      // Share of runs that bring only part of their data.
-      lib.record('collector:partials:recent_ratio', |||
+      ||| % indented(indented(lib.increase('collection_runs_%s_total' % how, config.historyWindow))), { how: how })
+      for how in hows
+    ] + [
+      // Share of the runs.
+      lib.record('collector:unclean:recent_ratio', |||
         clamp(
-          ((%(partials)s or 0 * %(runs)s) + 0.5)
+          ((sum without (how) (%(unclean)s) or 0 * %(runs)s) + 0.5)
           / ((%(runs)s >= 10) + 10),
           0.01, 0.9
         )
-      ||| % { partials: history('collector:partials:history'), runs: history('collector:runs:history') }),
+      ||| % { unclean: history('collector:unclean:history', '{how="%s"}' % how), runs: history('collector:runs:history') }, { how: how })
+      for how in hows
+    ] + [
       // While nothing is wrong: the lesser of what was known a day and a week ago, because an incident of
       // a daily job lasts for days.
-      lib.record('collector:partials:usual_ratio', |||
+      lib.record('collector:unclean:usual_ratio', |||
         %(week)s < %(day)s
         or %(day)s
         or %(now)s
-      ||| % { week: partials('7d'), day: partials('1d'), now: partials() }),
+      ||| % { week: unclean('7d'), day: unclean('1d'), now: unclean() }),
     ]),
     lib.group('flakes', config.baselineInterval, [
       // The runs that the usual rate rests on: its own, and as many as what is known of collectors in
@@ -239,13 +245,15 @@ function(config, lib) {
       lib.record('collector:evidence:limit_nats', 'clamp_min(ln(%g / collector:interval:assumed_seconds), 1)' % (week / config.falseAlertsPerCollectorWeek)),
     ]),
     lib.group('recent-runs', config.slowInterval, [
-      lib.record('collector:partials:count', lib.fact('collection_window_partials', 'window="10"', ['window']) + ' > 0'),
-      // How surprising it is that 3 and more of the last 10 are partial, in nats: n KL(share || usual).
-      lib.record('collector:partials:surprise_nats', |||
-        (collector:partials:count >= 3) * ln(collector:partials:count / (10 * %(usual)s))
-        + (10 - collector:partials:count) * ln(clamp_min(10 - collector:partials:count, 0.001) / (10 * (1 - %(usual)s)))
-        and collector:partials:count > 10 * %(usual)s
-      ||| % { usual: lib.held('collector:partials:usual_ratio', config.historyInterval) }),
+      lib.record('collector:unclean:count', lib.fact('collection_window_%s' % { partial: 'partials', retried: 'retried' }[how], 'window="10"', ['window']) + ' > 0', { how: how })
+      for how in hows
+    ] + [
+      // How surprising it is that 3 and more of the last 10 are so, in nats: n KL(share || usual).
+      lib.record('collector:unclean:surprise_nats', |||
+        (collector:unclean:count >= 3) * ln(collector:unclean:count / (10 * %(usual)s))
+        + (10 - collector:unclean:count) * ln(clamp_min(10 - collector:unclean:count, 0.001) / (10 * (1 - %(usual)s)))
+        and collector:unclean:count > 10 * %(usual)s
+      ||| % { usual: lib.held('collector:unclean:usual_ratio', config.historyInterval) }),
       // Only what may be news is weighed: three failures among the last 10 runs, or one where many
       // streaks began among the last 100. No verdict asks for less, and the rest of the fleet costs
       // nothing here.

@@ -17,6 +17,9 @@ function(config, lib) {
   local versionChanged = lib.fact('collection_version_changed_timestamp_seconds'),
   // Held, so that no missed evaluation ends or lowers a verdict.
   local threshold(severity) = lib.held('collector:failing:threshold', config.baselineInterval, '{severity="%s"}' % severity),
+  // Of these reasons alone: most of what fails fails for others, and need not be read.
+  local history(reasons, offset) =
+    lib.held('collector:reason_failures:history', config.historyInterval, '{reason=~"%s"}' % std.join('|', reasons), offset),
   // A reason that does not heal by itself and that this collector never recovered from on its own.
   local novel(reasons) = |||
     max without (reason, stage) (
@@ -30,9 +33,9 @@ function(config, lib) {
   ||| % {
     reasons: std.join('|', reasons),
     // It includes the present failures only from its next evaluation on.
-    known: lib.held('collector:reason_failures:history', config.historyInterval),
-    before: lib.held('collector:reason_failures:history', config.historyInterval, offset='30m'),
-    yesterday: lib.held('collector:reason_failures:history', config.historyInterval, offset='1d'),
+    known: history(reasons, ''),
+    before: history(reasons, '30m'),
+    yesterday: history(reasons, '1d'),
   },
 
   // It hardly ever flakes.
@@ -128,8 +131,8 @@ function(config, lib) {
         unless max without (dependency) (max_over_time(collector:explained_by:info[1d]))
       ||| % seenConfirmed('min', 'warning')),
       // Worse than its own past among the last 10 runs without failing in a row for long; or among
-      // the last 30 or 100, in many short streaks and not in one that is over; or a relapse.
-      lib.record('collector:flapping:confirmed_timestamp_seconds', |||
+      // the last 30 or 100, in many short streaks and not in one that is over.
+      lib.record('collector:flapping:evident_timestamp_seconds', |||
         time() + 0 * max without (window) (
           collector:failures:notable_ratio{window="10"}
           and max without (model) (collector:failures:surprise_nats{window="10"}) > ignoring (window) group_left () %(limit)s
@@ -150,15 +153,29 @@ function(config, lib) {
           and ignoring (window) max without (model) (collector:failures:surprise_nats{window="10"}) > 2.5
           and ignoring (window) collector:failures:notable_count{window="10"} >= 2
         )
+      ||| % { limit: lib.limit('flapping', 3), middle: lib.limit('flapping', 10), long: lib.limit('flapping', 30) }),
+      // News when it fails again, not with the good run that ends a streak; or runs that need another
+      // attempt, more than they used to; or a relapse.
+      lib.record('collector:flapping:struck_timestamp_seconds', 'collector:flapping:evident_timestamp_seconds and collector:consecutive_failures:count >= 1'),
+      lib.record('collector:flapping:confirmed_timestamp_seconds', |||
+        collector:flapping:evident_timestamp_seconds and max_over_time(collector:flapping:struck_timestamp_seconds[%s])
+        or
+        time() + 0 * (sum without (how) (collector:unclean:surprise_nats{how="retried"}) > %s)
         or
         collector:failing:relapse_timestamp_seconds
-      ||| % { limit: lib.limit('flapping', 3), middle: lib.limit('flapping', 10), long: lib.limit('flapping', 30) }),
+      ||| % [config.flapping.steady.atMost, lib.limit('flapping', 3)]),
       problem('flapping', 'warning', |||
-        sum without (window) (
-          collector:failures:ratio{window="10"} > 0
-          and ignoring (window) (%s)
+        (
+          %(failed)s + %(retried)s
+          or %(failed)s
+          or %(retried)s
         )
-      ||| % lib.steadyUntil('collector:flapping:confirmed_timestamp_seconds')),
+        and (%(recent)s)
+      ||| % {
+        failed: 'sum without (window) (collector:failures:ratio{window="10"} > 0)',
+        retried: 'sum without (how) (collector:unclean:count{how="retried"}) / 10',
+        recent: lib.steadyUntil('collector:flapping:confirmed_timestamp_seconds'),
+      }),
       // Critical while it comes and goes, or failing again soon after it was.
       lib.record('collector:failing:grave_timestamp_seconds', |||
         sum without (severity) (%(critical)s)
@@ -200,9 +217,11 @@ function(config, lib) {
       // Where single runs are often missing, a page waits for the second one.
       problem('not_running', 'critical', |||
         sum without (problem, severity) (collector:problem:value{problem="not_running", severity="warning"})
-        > clamp(%(share)g * collector:interval:assumed_seconds, 0, %(most)d) + (
-          sum without (reason) (%(missed)s >= bool %(often)d) * collector:interval:assumed_seconds
-          or 0 * collector:interval:assumed_seconds
+        > clamp(%(share)g * collector:interval:assumed_seconds, 0, %(most)d)
+        unless (
+          sum without (problem, severity) (collector:problem:value{problem="not_running", severity="warning"})
+          <= clamp(%(share)g * collector:interval:assumed_seconds, 0, %(most)d) + collector:interval:assumed_seconds
+          and sum without (reason) (%(missed)s >= %(often)d)
         )
       ||| % {
         share: config.freshness.surelyMissing.share,
@@ -368,11 +387,10 @@ function(config, lib) {
         and sum without (window) (collector:quality:level_ratio{window="3"}) < 0.5 * (collector:quality:limit_ratio + collector:quality:base_ratio)
       ||| % { confirmed: confirmed('quality') }),
       lib.record('collector:partial:confirmed_timestamp_seconds', |||
-        time() + 0 * collector:partials:surprise_nats
-        and collector:partials:surprise_nats > %s
+        time() + 0 * (sum without (how) (collector:unclean:surprise_nats{how="partial"}) > %s)
       ||| % lib.limit('quality', 3)),
       problem('partial', 'warning', |||
-        collector:partials:count / 10
+        sum without (how) (collector:unclean:count{how="partial"}) / 10
         and %s
       ||| % lib.steadyUntil('collector:partial:confirmed_timestamp_seconds')),
       // The verdict itself comes and goes, which replaces the stream of critical messages.

@@ -26,6 +26,7 @@ from collection_health.state import (
     BAD,
     GOOD,
     PARTIAL,
+    RETRIED,
     STARTS,
     STREAKS,
     WINDOW,
@@ -134,13 +135,14 @@ def _end(
         if current:
             state.last_run = at
         return
+    code = _CODES[kind]
+    retry = _is_retry(state, event)
     if counted:
         state.runs += 1
-        state.sli_events[AVAILABILITY] += 1
+        _judge_run(state, event, code != BAD, retry)
     count_content(state, event)
     if config.slo.freshness is not None and state.last_success and not backfill:
         _judge(state, FRESHNESS, at - state.last_success <= config.slo.freshness)
-    code = _CODES[kind]
     if code == BAD:
         _bad(state, event, at, counted, current)
     else:
@@ -150,8 +152,9 @@ def _end(
         state.last_run = at
         state.run_times.append(at)
     if counted and not backfill:
-        if state.outcomes and _is_retry(state, event):
-            state.outcomes[-1] = code  # windows count runs: this one ended otherwise, or again so
+        if state.outcomes and retry:  # windows count runs: this one ended otherwise, or again so
+            state.retried_runs += code != BAD
+            state.outcomes[-1] = RETRIED if code == GOOD else code
         else:
             state.outcomes.append(code)
         state.failed_run = (event.run_id or "") if code == BAD else ""
@@ -219,11 +222,31 @@ def _is_old(state: CollectorState, slot: float, at: float, config: CollectorConf
 def _missed(state: CollectorState, event: Outcome, at: float) -> None:
     state.runs += 1
     state.failures["missed"] = state.failures.get("missed", 0) + 1
-    state.sli_events[AVAILABILITY] += 1
-    state.sli_errors[AVAILABILITY] += 1
+    _settle(state)
+    _judge(state, AVAILABILITY, good=False)
     state.missed_until = max(state.missed_until, _seconds(event.scheduled_for))
     if not state.failing_since:
         state.failing_since = at
+
+
+def _judge_run(state: CollectorState, event: Outcome, good: bool, retry: bool) -> None:
+    """Availability counts a run once, as its last attempt ended. Whose runs were seen to be tried
+    again, a failed one waits for its next attempt, or for the next run to say that there is none."""
+    state.retried |= retry
+    if retry and not state.awaits_retry:
+        return  # its first attempt was counted before anybody knew that there are more
+    if not retry:
+        _settle(state)
+    state.awaits_retry = state.retried and not good and bool(event.run_id)
+    if not state.awaits_retry:
+        _judge(state, AVAILABILITY, good)
+
+
+def _settle(state: CollectorState) -> None:
+    """The run that waited for another attempt had none."""
+    if state.awaits_retry:
+        state.awaits_retry = False
+        _judge(state, AVAILABILITY, good=False)
 
 
 def _judge(state: CollectorState, sli: int, good: bool) -> None:
@@ -289,7 +312,6 @@ def _bad(state: CollectorState, event: Outcome, at: float, counted: bool, curren
     reason = event.reason or "unknown"
     if counted:
         state.failures[reason] = state.failures.get(reason, 0) + 1
-        state.sli_errors[AVAILABILITY] += 1
     if not current:
         return
     state.last_failure = at

@@ -23,6 +23,7 @@ from collection_health.state import (
     PARTIAL,
     RECORD_KINDS,
     RECOVERY_UNDER_WAY,
+    RETRIED,
     SLIS,
     STREAKS,
     CollectorState,
@@ -153,6 +154,10 @@ def _window_partials(c: Context) -> Samples:
     return (("", _W10, c.state.outcomes[-10:].count(PARTIAL)),)
 
 
+def _window_retried(c: Context) -> Samples:
+    return (("", _W10, c.state.outcomes[-10:].count(RETRIED)),)
+
+
 def _medians(values: list[Any], *windows: tuple[int, Labels]) -> Samples:
     if not values:
         return ()
@@ -265,9 +270,11 @@ def _seen(value: float) -> float | None:
 
 
 FAMILIES: tuple[Family, ...] = (
-    _counter("runs", "Runs that ended or were missed.", lambda c: c.state.runs),
+    _counter("runs", "Runs that ended or were missed; each attempt counts.", lambda c: c.state.runs),
     Family("collection_run_failures", "counter", "Bad runs by reason.", _failures),
     _counter("runs_partial", "Runs that got part of their data.", lambda c: c.state.partials),
+    _counter("runs_retried", "Runs that ended well after failed attempts.",
+             lambda c: c.state.retried_runs),
     _counter("runs_skipped", "Runs that decided to do nothing.", lambda c: c.state.skips),
     Family("collection_records", "counter", "Records by kind.", lambda c: [
         ("_total", labels, n) for labels, n in zip(_KIND_LABELS, c.state.records, strict=True)]),
@@ -306,6 +313,8 @@ FAMILIES: tuple[Family, ...] = (
            _window_transitions),
     Family("collection_window_partials", "gauge", "Partial runs in the window.",
            _window_partials),
+    Family("collection_window_retried", "gauge",
+           "Runs in the window that ended well after failed attempts.", _window_retried),
     Family("collection_window_duration_seconds", "gauge", "Median duration of good runs.",
            lambda c: _medians(c.state.durations, *_W_DURATION)),
     Family("collection_window_records", "gauge", "Median records of good runs.",

@@ -18,7 +18,8 @@ STARTS = 24  # run times kept for inferring an interval
 RECOVERY_UNDER_WAY = ("queued", "approved", "started", "finished")
 RECOVERY_OVER = ("verified", "exhausted", "skipped", "cancelled", "prevented")
 
-GOOD, BAD, PARTIAL = 0, 1, 2  # codes in `CollectorState.outcomes`
+# Codes in `CollectorState.outcomes`; RETRIED ended well after failed attempts.
+GOOD, BAD, PARTIAL, RETRIED = 0, 1, 2, 3
 
 
 class ControlState(Struct, gc=False):
@@ -102,6 +103,7 @@ class CollectorState(Struct):
     runs: int = 0
     failures: dict[str, int] = field(default_factory=dict)  # by reason
     partials: int = 0
+    retried_runs: int = 0  # ended well after failed attempts
     skips: int = 0
     records: list[int] = field(default_factory=lambda: [0] * len(RECORD_KINDS))
     bytes: int = 0
@@ -136,6 +138,8 @@ class CollectorState(Struct):
     failure_stage: str = ""
     failure_message: str = ""
     failed_run: str = ""  # run id of the newest run, if it failed
+    retried: bool = False  # a failed run of it was once tried again
+    awaits_retry: bool = False  # the newest run failed and is not yet counted in sli_events
     version: str = ""
     version_changed: float = 0.0
 

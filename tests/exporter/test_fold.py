@@ -112,6 +112,39 @@ def test_windows_count_a_run_once_as_its_last_attempt_ended() -> None:
     assert found["collection_window_failures{window=10}"] == 2
 
 
+def availability(state: CollectorState) -> tuple[float, float]:
+    """Errors and events that the availability SLI has counted."""
+    found = values(state)
+    return (
+        found["collection_sli_errors_total{sli=availability}"],
+        found["collection_sli_events_total{sli=availability}"],
+    )
+
+
+def test_availability_counts_a_run_once_as_its_last_attempt_ended() -> None:
+    """Whose runs are tried again: a failed one is an error once the next run or slot came."""
+    state = CollectorState("orders")
+    told = []
+    for position, each in enumerate((
+        event(0, "failure", run_id="a", attempt=1),
+        event(1, "success", run_id="a", attempt=2),  # nobody knew that it would come
+        event(10, "failure", run_id="b", attempt=1),
+        event(11, "failure", run_id="b", attempt=2),
+        event(12, "success", run_id="b", attempt=3),
+        event(20, "failure", run_id="c", attempt=1),
+        event(21, "failure", run_id="c", attempt=2),
+        event(30, "success", run_id="d", attempt=1),
+        event(40, "failure", run_id="e", attempt=1),
+        Outcome("orders", "failure", reason="missed", at=T0 + 3000),
+        event(60, "failure"),  # without an id nothing can be tried again
+    )):  # fmt: skip
+        fold.apply(state, each, config(), position + 1)
+        told.append(availability(state))
+    assert told == [
+        (1, 1), (1, 1), (1, 1), (1, 1), (1, 2), (1, 2), (1, 2), (2, 4), (2, 4), (4, 6), (5, 7),
+    ]  # fmt: skip
+
+
 def test_each_run_is_judged_by_the_collectors_own_targets() -> None:
     """Latency, volume, quality and freshness errors follow the declared targets."""
     state = folded(

@@ -95,19 +95,8 @@ def _alert_table(result: Result) -> str:
             ["alert", "episodes", "collectors"],
             ([name, item["episodes"], item["targets"]] for name, item in data.items()),
         )
-    return _table(
-        ["alert", "episodes", "right", "false", "precision", "first for", "median delay"],
-        (
-            [name, item["episodes"], _dash(item["right"]), _dash(item["false"]),
-             report.ratio(item["precision"]), item["first_for"],
-             report.duration(item["median_delay_seconds"])]
-            for name, item in data.items()
-        ),
-    )  # fmt: skip
-
-
-def _dash(value: object) -> object:
-    return "not counted" if value is None else value
+    rows = report.alert_rows(data)
+    return f"{_table(report.ALERT_COLUMNS, rows)}<p>{report.NOT_SCORED}</p>"
 
 
 def _missed(result: Result) -> str:

@@ -1,7 +1,7 @@
 """What a back-test found, as JSON-ready data and as tables for a terminal."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,13 @@ from collection_health.backtest.score import Detection
 from collection_health.backtest.session import Result
 
 SHOWN_LINES = 20  # skipped lines listed; all of them are counted
+ALERT_COLUMNS = [
+    "alert", "episodes", "scored", "right", "false", "precision", "first for", "median delay",
+]  # fmt: skip
+NOT_SCORED = (
+    "episodes: of the whole history; scored: of the judged time and neither shadow nor info "
+    "(predictions apart)"
+)
 
 
 def rfc3339(moment: float) -> str:
@@ -179,14 +186,8 @@ def tables(result: Result) -> Iterator[str]:
         yield ""
     alerts = _alerts(result)
     if labelled:
-        yield from table(
-            ["alert", "episodes", "right", "false", "precision", "first for", "median delay"],
-            [
-                [name, data["episodes"], data["right"], data["false"], ratio(data["precision"]),
-                 data["first_for"], duration(data["median_delay_seconds"])]
-                for name, data in alerts.items()
-            ],
-        )  # fmt: skip
+        yield from table(ALERT_COLUMNS, alert_rows(alerts))
+        yield NOT_SCORED
     else:
         yield f"{len(judged.notifications)} notifications would have been sent"
         yield ""
@@ -194,6 +195,21 @@ def tables(result: Result) -> Iterator[str]:
             ["alert", "episodes", "collectors"],
             [[name, data["episodes"], data["targets"]] for name, data in alerts.items()],
         )
+
+
+def alert_rows(alerts: Mapping[str, Mapping[str, Any]]) -> list[list[object]]:
+    """Rows under ``ALERT_COLUMNS`` for what ``as_data`` says of alerts."""
+    return [
+        [
+            name,
+            data["episodes"],
+            *("–" if data[key] is None else data[key] for key in ("scored", "right", "false")),
+            ratio(data["precision"]),
+            data["first_for"],
+            duration(data["median_delay_seconds"]),
+        ]
+        for name, data in alerts.items()
+    ]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
@@ -288,6 +304,7 @@ def _alerts(result: Result) -> dict[str, dict[str, Any]]:
         counted = scored is not None and labelled
         found[name] = {
             "episodes": everything[name],
+            "scored": scored.episodes if scored and counted else None,
             "targets": len(targets[name]),
             "right": scored.right if scored and counted else None,
             "false": scored.episodes - scored.right if scored and counted else None,
