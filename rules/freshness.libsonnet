@@ -66,14 +66,14 @@ function(config, lib) {
     lib.group('data-age', config.slowInterval, [
       // How long good data may take while nothing is wrong: until the end of the next run, and as many
       // failed ones as are no news. Where the owner declared a target slow jobs have no such excuse;
-      // where nobody did, runs may skip over a weekend.
+      // where nobody did, runs may skip over a weekend, and over Friday's failed one.
       lib.record('collector:data_age:excused_seconds', |||
         (
           clamp_max(((sum without (severity) (%(warning)s) and %(target)s) - 1) * collector:interval:seconds, %(most)d)
           * (collector:consecutive_failures:count > bool 0)
           or
           (sum without (severity) (%(critical)s) + 1) * collector:interval:seconds
-          + %(pause)d * (collector:consecutive_failures:count == bool 0)
+          + %(pause)d * (collector:last_run:timestamp_seconds > bool %(failed)s or collector:consecutive_failures:count == bool 0)
         )
         + (
           collector:run_deadline:timestamp_seconds
@@ -81,6 +81,7 @@ function(config, lib) {
         )
       ||| % {
         target: target,
+        failed: lib.fact('collection_last_failure_timestamp_seconds'),
         most: lib.seconds(f.excused),
         pause: lib.seconds(f.weeklyPause),
         warning: lib.held('collector:failing:threshold', config.baselineInterval, '{severity="warning"}'),

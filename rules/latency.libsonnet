@@ -72,12 +72,12 @@ function(config, lib) {
     ]),
     lib.group('latency', config.slowInterval, [
       lib.record('collector:duration:level_seconds', lib.fact('collection_window_duration_seconds', 'window=~"3|10"')),
-      // Levels that are news: longer than usual by more than there is to do.
+      // Levels that are news: longer than usual by more than there is to do. The limit knows busy days.
       lib.record('collector:duration:unusual_seconds', |||
         collector:duration:level_seconds > collector:duration:limit_seconds
         unless
-        collector:duration:level_seconds <= collector:duration:limit_seconds * exp(collector:records:deviation)
-      |||),
+        collector:duration:level_seconds <= collector:duration:limit_seconds * exp(collector:records:deviation - %g)
+      ||| % c.drift),
       // 1 and above is news.
       lib.record('collector:duration:deviation_ratio', |||
         max without (window) (
