@@ -71,6 +71,33 @@ function(config, lib) {
     % { off: off, sign: sign },
 
   groups: [
+    lib.group('flapping', config.fastInterval, [
+      // Worse than its own past among the last 10 runs without failing in a row for long; or among
+      // the last 30 or 100, in many short streaks and not in one that is over.
+      lib.record('collector:flapping:evident_timestamp_seconds', |||
+        time() + 0 * max without (window) (
+          collector:failures:notable_ratio{window="10"}
+          and max without (model) (collector:failures:surprise_nats{window="10"}) > ignoring (window) group_left () %(limit)s
+          and collector:failures:notable_count{window="10"} >= 3
+          and collector:transitions:notable_count{window="10"} >= 3
+          or
+          collector:failures:notable_ratio{window="30"}
+          and max without (model) (collector:failures:surprise_nats{window="30"}) > ignoring (window) group_left () %(middle)s
+          and collector:transitions:notable_count{window="30"} > 0.4 * collector:failures:notable_count{window="30"}
+          and collector:transitions:notable_count{window="30"} >= 5
+          and ignoring (window) max without (model) (collector:failures:surprise_nats{window="10"}) > 2.5
+          and ignoring (window) collector:failures:notable_count{window="10"} >= 2
+          or
+          collector:failures:notable_ratio{window="100"}
+          and max without (model) (collector:failures:surprise_nats{window="100"}) > ignoring (window) group_left () %(long)s
+          and collector:transitions:notable_count{window="100"} > 0.4 * collector:failures:notable_count{window="100"}
+          and collector:transitions:notable_count{window="100"} >= 6
+          and ignoring (window) max without (model) (collector:failures:surprise_nats{window="10"}) > 2.5
+          and ignoring (window) collector:failures:notable_count{window="10"} >= 2
+        )
+      ||| % { limit: lib.limit('flapping', 3), middle: lib.limit('flapping', 10), long: lib.limit('flapping', 30) }),
+      lib.record('collector:flapping:struck_timestamp_seconds', 'collector:flapping:evident_timestamp_seconds and collector:consecutive_failures:count >= 1'),
+    ]),
     lib.group('problems', config.fastInterval, [
       confirmedFailing('warning', |||
         collector:consecutive_failures:count >= (
@@ -130,33 +157,8 @@ function(config, lib) {
         and %s < collector:failing_since:timestamp_seconds
         unless max without (dependency) (max_over_time(collector:explained_by:info[1d]))
       ||| % seenConfirmed('min', 'warning')),
-      // Worse than its own past among the last 10 runs without failing in a row for long; or among
-      // the last 30 or 100, in many short streaks and not in one that is over.
-      lib.record('collector:flapping:evident_timestamp_seconds', |||
-        time() + 0 * max without (window) (
-          collector:failures:notable_ratio{window="10"}
-          and max without (model) (collector:failures:surprise_nats{window="10"}) > ignoring (window) group_left () %(limit)s
-          and collector:failures:notable_count{window="10"} >= 3
-          and collector:transitions:notable_count{window="10"} >= 3
-          or
-          collector:failures:notable_ratio{window="30"}
-          and max without (model) (collector:failures:surprise_nats{window="30"}) > ignoring (window) group_left () %(middle)s
-          and collector:transitions:notable_count{window="30"} > 0.4 * collector:failures:notable_count{window="30"}
-          and collector:transitions:notable_count{window="30"} >= 5
-          and ignoring (window) max without (model) (collector:failures:surprise_nats{window="10"}) > 2.5
-          and ignoring (window) collector:failures:notable_count{window="10"} >= 2
-          or
-          collector:failures:notable_ratio{window="100"}
-          and max without (model) (collector:failures:surprise_nats{window="100"}) > ignoring (window) group_left () %(long)s
-          and collector:transitions:notable_count{window="100"} > 0.4 * collector:failures:notable_count{window="100"}
-          and collector:transitions:notable_count{window="100"} >= 6
-          and ignoring (window) max without (model) (collector:failures:surprise_nats{window="10"}) > 2.5
-          and ignoring (window) collector:failures:notable_count{window="10"} >= 2
-        )
-      ||| % { limit: lib.limit('flapping', 3), middle: lib.limit('flapping', 10), long: lib.limit('flapping', 30) }),
       // News when it fails again, not with the good run that ends a streak; or runs that need another
       // attempt, more than they used to; or a relapse.
-      lib.record('collector:flapping:struck_timestamp_seconds', 'collector:flapping:evident_timestamp_seconds and collector:consecutive_failures:count >= 1'),
       lib.record('collector:flapping:confirmed_timestamp_seconds', |||
         collector:flapping:evident_timestamp_seconds and max_over_time(collector:flapping:struck_timestamp_seconds[%s])
         or

@@ -627,7 +627,9 @@ def test_longer_because_there_is_more_to_do(tmp_path: Path) -> None:
         collector = story.collector(name, every="2h").past(50, duration=60.0)
         collector.good(12 * 10, duration=60.0, records={"collected": 1000})
         collector.good(8, duration=duration, records={"collected": records})
-        told = Alert("warning", f"Runs of collector {name} take {times} times their usual duration.")
+        told = Alert(
+            "warning", f"Runs of collector {name} take {times} times their usual duration."
+        )
         collector.fires("CollectorSlow", *([told] if times else []))
     story.check(tmp_path)
 
