@@ -230,14 +230,13 @@ def _missed(state: CollectorState, event: Outcome, at: float) -> None:
 
 
 def _judge_run(state: CollectorState, event: Outcome, good: bool, retry: bool) -> None:
-    """Availability counts a run once, as its last attempt ended. Whose runs were seen to be tried
-    again, a failed one waits for its next attempt, or for the next run to say that there is none."""
-    state.retried |= retry
+    """Availability counts a run once, as its last attempt ended. Where another attempt once saved
+    one, a failed run waits for its next attempt, or for the next run to say that there is none."""
     if retry and not state.awaits_retry:
         return  # its first attempt was counted before anybody knew that there are more
     if not retry:
         _settle(state)
-    state.awaits_retry = state.retried and not good and bool(event.run_id)
+    state.awaits_retry = state.retried_runs > 0 and not good and bool(event.run_id)
     if not state.awaits_retry:
         _judge(state, AVAILABILITY, good)
 

@@ -138,7 +138,6 @@ class CollectorState(Struct):
     failure_stage: str = ""
     failure_message: str = ""
     failed_run: str = ""  # run id of the newest run, if it failed
-    retried: bool = False  # a failed run of it was once tried again
     awaits_retry: bool = False  # the newest run failed and is not yet counted in sli_events
     version: str = ""
     version_changed: float = 0.0
