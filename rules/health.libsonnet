@@ -2,8 +2,6 @@
 // matters. Alerts, health state, escalation and risk all read these, so nothing is judged twice.
 function(config, lib) {
   local f = config.failing,
-  // Half an interval, some minutes at least and at most: longer than what is over before anyone could act.
-  local lasting = 'time() - collector:failing_since:timestamp_seconds >= clamp(0.5 * collector:interval:assumed_seconds, %d, %d)' % [lib.seconds(f.minSpan), lib.seconds(f.minStreak)],
   // The retries of one run are one piece of evidence. Of slow jobs they are a second, once no other
   // follows.
   local retriesFailed = |||
@@ -71,7 +69,12 @@ function(config, lib) {
     % { off: off, sign: sign },
 
   groups: [
-    lib.group('flapping', config.fastInterval, [
+    lib.group('failing', config.fastInterval, [
+      // For half an interval, some minutes at least and at most: longer than what is over before anyone
+      // could act.
+      lib.record('collector:failing:lasting_seconds', |||
+        time() - collector:failing_since:timestamp_seconds >= clamp(0.5 * collector:interval:assumed_seconds, %d, %d)
+      ||| % [lib.seconds(f.minSpan), lib.seconds(f.minStreak)]),
       // Worse than its own past among the last 10 runs without failing in a row for long; or among
       // the last 30 or 100, in many short streaks and not in one that is over.
       lib.record('collector:flapping:evident_timestamp_seconds', |||
@@ -104,7 +107,7 @@ function(config, lib) {
           sum without (severity) (%(threshold)s)
           or 0 * collector:consecutive_failures:count + %(cold)d
         )
-        and %(lasting)s
+        and collector:failing:lasting_seconds
         or (
           (collector:consecutive_failures:count == 1) >= sum without (severity) (%(threshold)s) - 1
           and %(retriesFailed)s
@@ -115,7 +118,7 @@ function(config, lib) {
           and %(runs)s >= %(minRuns)d
           and (
             %(steady)s
-            and (%(lasting)s or collector:interval:assumed_seconds < 1800)
+            and (collector:failing:lasting_seconds or collector:interval:assumed_seconds < 1800)
             or max without (reason, stage) (collector:last_failure:info{reason!~"%(doubtful)s"})
           )
           unless %(firstOfVersion)s
@@ -124,7 +127,6 @@ function(config, lib) {
         threshold: threshold('warning'),
         cold: f.coldStartRuns,
         retriesFailed: inset(retriesFailed, 2),
-        lasting: lasting,
         novel: inset(novel(f.nonHealingReasons), 2),
         runs: lib.held('collector:runs:history', config.historyInterval),
         minRuns: f.minRunsForSingle,
@@ -135,8 +137,8 @@ function(config, lib) {
       }),
       confirmedFailing('critical', |||
         collector:consecutive_failures:count >= sum without (severity) (%s)
-        and %s
-      ||| % [threshold('critical'), lasting]),
+        and collector:failing:lasting_seconds
+      ||| % threshold('critical')),
     ] + [
       // Confirmed once, and for a while, it stays so until its next good run, whatever thresholds do.
       problem('failing', severity, |||

@@ -270,7 +270,8 @@ def _seen(value: float) -> float | None:
 
 
 FAMILIES: tuple[Family, ...] = (
-    _counter("runs", "Runs that ended or were missed; each attempt counts.", lambda c: c.state.runs),
+    _counter("runs", "Runs that ended or were missed; each attempt counts.",
+             lambda c: c.state.runs),
     Family("collection_run_failures", "counter", "Bad runs by reason.", _failures),
     _counter("runs_partial", "Runs that got part of their data.", lambda c: c.state.partials),
     _counter("runs_retried", "Runs that ended well after failed attempts.",
