@@ -27,12 +27,12 @@ function(config, lib) {
     ]),
     lib.group('lateness', config.historyInterval, [
       // How late its runs have lately been, as known a day ago: a run that is missing now is not what
-      // its collector is used to. After an outage no more than half an interval.
+      // its collector is used to. No more than half an interval.
       lib.record('collector:run_missing:usual_seconds', |||
         %(late)s < 0.5 * collector:interval:assumed_seconds
         or
         0.5 * collector:interval:assumed_seconds and %(late)s
-      ||| % { late: 'max_over_time(collector:run_missing:seconds[%s] offset 1d)' % config.historyWindow }),
+      ||| % { late: 'max_over_time(collector:run_late:seconds[%s] offset 1d)' % config.historyWindow }),
     ]),
     lib.group('freshness', config.fastInterval, [
       lib.record('fleet:exporter:up', 'max without (%s) (up%s)' % [lib.dropped, lib.matchers()]),
@@ -62,6 +62,11 @@ function(config, lib) {
         time() - collector:run_deadline:timestamp_seconds > 0
         unless collector:running:seconds
       |||),
+      // How late it was when it came. Later than an interval is no habit but an outage.
+      lib.record('collector:run_late:seconds', |||
+        max_over_time(collector:run_missing:seconds[%s]) < collector:interval:assumed_seconds
+        unless collector:run_missing:seconds
+      ||| % f.settle),
     ]),
     lib.group('data-age', config.slowInterval, [
       // How long good data may take while nothing is wrong: until the end of the next run, and as many

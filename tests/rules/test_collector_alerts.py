@@ -341,6 +341,14 @@ def test_as_late_as_its_runs_have_lately_been(tmp_path: Path) -> None:
     story.check(tmp_path)
 
 
+def test_outage_is_no_habit(tmp_path: Path) -> None:
+    """Runs that did not come at all for hours say nothing of how late one may be."""
+    story = Story(step="5m")
+    orders = story.collector().past(50).good(3).quiet(5).good(26)
+    story.query(orders.now + 40 * MINUTE, NOT_RUNNING, ("{}", 1.0))
+    story.check(tmp_path)
+
+
 def test_hanging_run_is_not_a_missing_one(tmp_path: Path) -> None:
     """A run under way beyond its usual duration hangs; it is critical once the next one is due."""
     story = Story(step="5m")
