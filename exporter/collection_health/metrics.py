@@ -150,12 +150,8 @@ def _window_transitions(c: Context) -> Samples:
     return [("", labels, _flips(outcomes[-size:])) for size, labels in _W_OUTCOMES]
 
 
-def _window_partials(c: Context) -> Samples:
-    return (("", _W10, c.state.outcomes[-10:].count(PARTIAL)),)
-
-
-def _window_retried(c: Context) -> Samples:
-    return (("", _W10, c.state.outcomes[-10:].count(RETRIED)),)
+def _last_ten(c: Context, code: int) -> Samples:
+    return (("", _W10, c.state.outcomes[-10:].count(code)),)
 
 
 def _medians(values: list[Any], *windows: tuple[int, Labels]) -> Samples:
@@ -313,9 +309,10 @@ FAMILIES: tuple[Family, ...] = (
     Family("collection_window_transitions", "gauge", "Flips between good and bad in the window.",
            _window_transitions),
     Family("collection_window_partials", "gauge", "Partial runs in the window.",
-           _window_partials),
+           lambda c: _last_ten(c, PARTIAL)),
     Family("collection_window_retried", "gauge",
-           "Runs in the window that ended well after failed attempts.", _window_retried),
+           "Runs in the window that ended well after failed attempts.",
+           lambda c: _last_ten(c, RETRIED)),
     Family("collection_window_duration_seconds", "gauge", "Median duration of good runs.",
            lambda c: _medians(c.state.durations, *_W_DURATION)),
     Family("collection_window_records", "gauge", "Median records of good runs.",
