@@ -107,14 +107,6 @@ function(config, lib) {
       }, { runs: '%d' % runs, half: number })
       for runs in [1, 2, 3, 8]
       for number in ['1', '2']
-    ] + [
-      // Only those that there were: most collectors never met one.
-      lib.record('collector:reason_failures:history', |||
-        (
-          %s
-        )
-        > 0
-      ||| % indented(indented(lib.increase('collection_run_failures_total', config.historyWindow, 'reason=~"%s"' % std.join('|', f.nonHealingReasons + ['missed', 'timeout']))))),
     ]),
     lib.group('failure-history', config.historyInterval, [
       // Streaks of eight are outages, not flakes: they are left out of both ratios. So is a half of
@@ -133,6 +125,11 @@ function(config, lib) {
           and ignoring (half) min without (half) (%(runs)s) > 0.5 * max without (half) (%(runs)s)
         )
       ||| % f.unusualHalf { flakes: history('collector:flakes:half'), runs: history('collector:runs:half') }),
+      // Known once there were runs enough.
+      lib.record('collector:flakes:history', |||
+        sum without (half) (%s)
+        and %s >= %d
+      ||| % [history('collector:flakes:half'), history('collector:runs:history'), f.minRunsForSingle]),
       // Chance that a run begins a streak of failures that heals by itself.
       lib.record('collector:flake:recent_start_ratio', |||
         clamp_max(
@@ -184,14 +181,21 @@ function(config, lib) {
         )
       ||| % known),
     ]),
-    lib.group('unclean', config.historyInterval, [
-      // Only those that there were.
+    lib.group('outcome-history', config.historyInterval, [
+      // Only those that there were: most collectors never met one.
+      lib.record('collector:reason_failures:history', |||
+        (
+          %s
+        )
+        > 0
+      ||| % indented(indented(lib.increase('collection_run_failures_total', config.historyWindow, 'reason=~"%s"' % std.join('|', f.nonHealingReasons + ['missed', 'timeout']), only='> 0')))),
+    ] + [
       lib.record('collector:unclean:history', |||
         (
           %s
         )
         > 0
-      ||| % indented(indented(lib.increase('collection_runs_%s_total' % how, config.historyWindow))), { how: how })
+      ||| % indented(indented(lib.increase('collection_runs_%s_total' % how, config.historyWindow, only='> 0'))), { how: how })
       for how in hows
     ] + [
       // Share of the runs.
@@ -226,6 +230,11 @@ function(config, lib) {
       ||| % { fleet: lib.held('fleet:flake:persist_ratio', config.historyInterval) }),
       // Share of failed runs while nothing is wrong: starts times mean length 1/(1-persist).
       lib.record('collector:flake:ratio', 'clamp(collector:flake:start_ratio / (1 - collector:flake:persist_ratio), 0.0001, 0.5)'),
+      // Bursts carry less evidence than their runs: the effective number of independent runs is
+      // n (1-rho)/(1+rho) with rho = persist - ratio.
+      lib.record('collector:flake:independent_ratio', |||
+        (1 - clamp_min(%(rho)s, 0)) / (1 + clamp_min(%(rho)s, 0))
+      ||| % { rho: 'collector:flake:persist_ratio - collector:flake:ratio' }),
       lib.record('collector:failing:threshold', threshold(dial, 'collector:flake:persist_ratio'), { severity: 'warning' }),
       // A page must be sure even of a collector that never flaked: where the fleet's flakes come in
       // bursts, so may its first. Slow jobs do not wait days for that certainty.
@@ -241,29 +250,34 @@ function(config, lib) {
         runs: f.surelyCritical.runs,
         seconds: lib.seconds(f.surelyCritical.after),
       }, { severity: 'critical' }),
-      // Evidence that a verdict needs when it is tested at every run; lib.limit adds its share.
+      // Evidence that a verdict needs when it is tested at every run; lib.surprising adds its share.
       lib.record('collector:evidence:limit_nats', 'clamp_min(ln(%g / collector:interval:assumed_seconds), 1)' % (week / config.falseAlertsPerCollectorWeek)),
     ]),
     lib.group('recent-runs', config.slowInterval, [
-      lib.record('collector:unclean:count', lib.fact('collection_window_%s' % { partial: 'partials', retried: 'retried' }[how], 'window="10"', ['window']) + ' > 0', { how: how })
+      lib.record('collector:unclean:count', lib.fact('collection_window_%s' % { partial: 'partials', retried: 'retried' }[how], 'window="10"', ['window'], only='> 0'), { how: how })
       for how in hows
     ] + [
-      // How surprising it is that 3 and more of the last 10 are so, in nats: n KL(share || usual).
+      // What is usual where 3 and more of the last 10 are so.
+      lib.record('collector:unclean:exceeded_ratio', '%s < (collector:unclean:count >= 3) / 10' % lib.held('collector:unclean:usual_ratio', config.historyInterval)),
+      // How surprising that is, in nats: n KL(share || usual).
       lib.record('collector:unclean:surprise_nats', |||
-        (collector:unclean:count >= 3) * ln(collector:unclean:count / (10 * %(usual)s))
-        + (10 - collector:unclean:count) * ln(clamp_min(10 - collector:unclean:count, 0.001) / (10 * (1 - %(usual)s)))
-        and collector:unclean:count > 10 * %(usual)s
-      ||| % { usual: lib.held('collector:unclean:usual_ratio', config.historyInterval) }),
-      // Only what may be news is weighed: three failures among the last 10 runs, or one where many
-      // streaks began among the last 100. No verdict asks for less, and the rest of the fleet costs
+        collector:unclean:count * ln(collector:unclean:count / (10 * collector:unclean:exceeded_ratio))
+        + (10 - collector:unclean:count) * ln(clamp_min(10 - collector:unclean:count, 0.001) / (10 * (1 - collector:unclean:exceeded_ratio)))
+      |||),
+      // Only what may be news is weighed: three failures that come and go among the last 10 runs, or two
+      // where many streaks began before. No verdict asks for less, and the rest of the fleet costs
       // nothing here.
       lib.record('collector:failures:notable_count', |||
         collector:failures:count
         and ignoring (window) (
           collector:failures:count{window="10"} >= 3
+          and ignoring (window) collector:transitions:count{window="10"} >= 3
           or
-          collector:failures:count{window="10"} >= 1
-          and ignoring (window) collector:transitions:count{window="100"} >= 5
+          collector:failures:count{window="10"} >= 2
+          and ignoring (window) (
+            collector:transitions:count{window="30"} >= 5
+            or collector:transitions:count{window="100"} >= 6
+          )
         )
       |||),
       lib.record('collector:runs:notable_count', 'collector:runs:count and collector:failures:notable_count'),
@@ -271,20 +285,13 @@ function(config, lib) {
       lib.record('collector:failures:notable_ratio', 'collector:failures:notable_count / (collector:runs:notable_count > 0)'),
       // How surprising that many failures among the last runs are, in nats: what is usual is known
       // no better than the runs behind it allow, so the two rates are held against one for both.
-      // Bursts carry less evidence than their runs: the effective number of independent runs is
-      // n (1-rho)/(1+rho) with rho = persist - ratio.
       lib.record('collector:failures:pooled_ratio', pooled('collector:failures:notable_ratio', 'collector:runs:notable_count', 'collector:flake:ratio')),
       lib.record('collector:failures:surprise_nats', |||
         (
-          %(surprise)s
+          %s
         )
-        * ignoring (window) group_left ()
-        ((1 - clamp_min(%(q)s - %(p)s, 0)) / (1 + clamp_min(%(q)s - %(p)s, 0)))
-      ||| % {
-        surprise: indented(surprise('collector:failures:notable_ratio', 'collector:runs:notable_count', 'collector:flake:ratio', 'collector:failures:pooled_ratio')),
-        p: 'collector:flake:ratio',
-        q: 'collector:flake:persist_ratio',
-      }, { model: 'runs' }),
+        * ignoring (window) group_left () collector:flake:independent_ratio
+      ||| % indented(surprise('collector:failures:notable_ratio', 'collector:runs:notable_count', 'collector:flake:ratio', 'collector:failures:pooled_ratio')), { model: 'runs' }),
       // The same of streaks: how surprising that many begin among the good runs before them. One
       // outage is one streak, so bursts need no discount.
       lib.record('collector:good_runs:count', 'collector:runs:notable_count - collector:failures:notable_count + 0.5'),

@@ -7,8 +7,10 @@ function(config, lib) {
       // all, and that it went on.
       // Capped, so that one long outage and one flake elsewhere are not taken for a common cause; a
       // reason that is usually the collector's own says less.
-      lib.record('collector:streak:count', 'collector:consecutive_failures:count >= 1 unless collector:quiet:active'),
-      lib.record('collector:streak:nats', '-(collector:streak:count - 1) * ln(collector:flake:persist_ratio) - ln(collector:flake:ratio)'),
+      lib.record('collector:streak:nats', |||
+        -(collector:streak:count - 1) * ln(collector:flake:persist_ratio and collector:streak:count)
+        - ln(collector:flake:ratio and collector:streak:count)
+      |||),
       lib.record('collector:failure:evidence_nats', |||
         clamp_max(collector:streak:nats < %(single)g * collector:streak:count or %(single)g * collector:streak:count and collector:streak:nats, %(cap)g)
         unless ignoring (reason, stage) collector:last_failure:info{reason=~"%(own)s"}

@@ -43,15 +43,9 @@ function(config, lib) {
         lib.fact('collection_run_deadline_timestamp_seconds'),
         lib.held('collector:run_deadline:slack_seconds', config.baselineInterval),
       ]),
-      // Age of the last run over the age at which the next one is missing: above 1 a run is overdue.
-      lib.record('collector:run_age:ratio', |||
-        (time() - collector:last_run:timestamp_seconds)
-        /
-        (collector:run_deadline:timestamp_seconds - collector:last_run:timestamp_seconds > 0)
-      |||),
       // A run under way hangs beyond collector:running:limit_seconds; beyond a declared timeout the
       // exporter itself counts it as failed (overrun).
-      lib.record('collector:running:start_timestamp_seconds', lib.fact('collection_oldest_running_start_timestamp_seconds') + ' > 0'),
+      lib.record('collector:running:start_timestamp_seconds', lib.fact('collection_oldest_running_start_timestamp_seconds', only='> 0')),
       lib.record('collector:running:seconds', |||
         time() - collector:running:start_timestamp_seconds
         unless
@@ -69,6 +63,12 @@ function(config, lib) {
       ||| % f.settle),
     ]),
     lib.group('data-age', config.slowInterval, [
+      // Age of the last run over the age at which the next one is missing: above 1 a run is overdue.
+      lib.record('collector:run_age:ratio', |||
+        (time() - collector:last_run:timestamp_seconds)
+        /
+        (collector:run_deadline:timestamp_seconds - collector:last_run:timestamp_seconds > 0)
+      |||),
       // How long good data may take while nothing is wrong: until the end of the next run, and as many
       // failed ones as are no news. Where the owner declared a target slow jobs have no such excuse;
       // where nobody did, runs may skip over a weekend, and over Friday's failed one.

@@ -5,14 +5,11 @@ function(config, lib) {
   // The retries of one run are one piece of evidence. Of slow jobs they are a second, once no other
   // follows.
   local retriesFailed = |||
-    (
-      collector:last_run:timestamp_seconds - collector:failing_since:timestamp_seconds > 0
-      and time() - collector:last_run:timestamp_seconds >= (0.05 * collector:interval:assumed_seconds > %d)
-    )
+    time() - ((collector:last_run:timestamp_seconds and collector:streak:count) > collector:failing_since:timestamp_seconds)
+    >= (0.05 * collector:streak:interval_seconds > %d)
   ||| % (0.05 * lib.seconds(f.retriesCount)),
   local inset(expr, width) = std.strReplace(std.rstripChars(expr, '\n'), '\n', '\n' + std.repeat(' ', width)),
   local problem = lib.problem,
-  local versionChanged = lib.fact('collection_version_changed_timestamp_seconds'),
   // Held, so that no missed evaluation ends or lowers a verdict.
   local threshold(severity) = lib.held('collector:failing:threshold', config.baselineInterval, '{severity="%s"}' % severity),
   // Of these reasons alone: most of what fails fails for others, and need not be read.
@@ -23,7 +20,7 @@ function(config, lib) {
     max without (reason, stage) (
       collector:last_failure:info{reason=~"%(reasons)s"}
       unless ignoring (stage) (
-        %(known)s > ignoring (reason) group_left () collector:consecutive_failures:count
+        %(known)s > ignoring (reason) group_left () collector:streak:count
         or %(yesterday)s
         or %(before)s and ignoring (reason) time() - collector:failing_since:timestamp_seconds < 1800
       )
@@ -36,17 +33,18 @@ function(config, lib) {
     yesterday: history(reasons, '1d'),
   },
 
-  // It hardly ever flakes.
-  local steady = 'sum without (half) (%s) <= %d' % [lib.held('collector:flakes:half', config.historyInterval), f.maxFlakesForSingle],
-
   // Its first run may come before its configuration; the second will tell, unless that is far away.
   local firstOfVersion = |||
     (
-      collector:consecutive_failures:count == 1
-      and collector:interval:assumed_seconds <= %d
-      and collector:failing_since:timestamp_seconds - %s < 0.5 * collector:interval:assumed_seconds
+      collector:streak:count == 1
+      and collector:streak:interval_seconds <= %d
+      and collector:failing_since:timestamp_seconds - collector:version_changed:timestamp_seconds < 0.5 * collector:streak:interval_seconds
     )
-  ||| % [lib.seconds(f.retriesCount), versionChanged],
+  ||| % lib.seconds(f.retriesCount),
+
+  // So many runs see the same evidence in windows of 10, 30 and 100.
+  local inARow = { '10': 3, '30': 10, '100': 30 },
+  local notRunning = 'collector:problem:value{problem="not_running", severity="warning"}',
 
   local confirmedAt = 'collector:failing:confirmed_timestamp_seconds{severity="%s"}',
   local seenConfirmed(which, severity) = 'sum without (severity) (%s_over_time(%s[1d]))' % [which, confirmedAt % severity],
@@ -70,79 +68,83 @@ function(config, lib) {
 
   groups: [
     lib.group('failing', config.fastInterval, [
+      lib.record('collector:streak:interval_seconds', 'collector:interval:assumed_seconds and collector:streak:count'),
+      // How often it flaked before, of what runs for long enough.
+      lib.record('collector:streak:flakes_count', '%s and collector:streak:count' % lib.held('collector:flakes:history', config.historyInterval)),
       // For half an interval, some minutes at least and at most: longer than what is over before anyone
       // could act.
       lib.record('collector:failing:lasting_seconds', |||
-        time() - collector:failing_since:timestamp_seconds >= clamp(0.5 * collector:interval:assumed_seconds, %d, %d)
+        time() - collector:failing_since:timestamp_seconds >= clamp(0.5 * collector:streak:interval_seconds, %d, %d)
       ||| % [lib.seconds(f.minSpan), lib.seconds(f.minStreak)]),
+      // Failed runs in a row beyond those that are news.
+      lib.record('collector:failing:excess_count', |||
+        collector:streak:count - ignoring (severity) %s
+        or
+        collector:streak:count - %d
+      ||| % [threshold('warning'), f.coldStartRuns]),
       // Worse than its own past among the last 10 runs without failing in a row for long; or among
       // the last 30 or 100, in many short streaks and not in one that is over.
       lib.record('collector:flapping:evident_timestamp_seconds', |||
         time() + 0 * max without (window) (
           collector:failures:notable_ratio{window="10"}
-          and max without (model) (collector:failures:surprise_nats{window="10"}) > ignoring (window) group_left () %(limit)s
+          and %(w10)s
           and collector:failures:notable_count{window="10"} >= 3
           and collector:transitions:notable_count{window="10"} >= 3
           or
           collector:failures:notable_ratio{window="30"}
-          and max without (model) (collector:failures:surprise_nats{window="30"}) > ignoring (window) group_left () %(middle)s
+          and %(w30)s
           and collector:transitions:notable_count{window="30"} > 0.4 * collector:failures:notable_count{window="30"}
           and collector:transitions:notable_count{window="30"} >= 5
           and ignoring (window) max without (model) (collector:failures:surprise_nats{window="10"}) > 2.5
           and ignoring (window) collector:failures:notable_count{window="10"} >= 2
           or
           collector:failures:notable_ratio{window="100"}
-          and max without (model) (collector:failures:surprise_nats{window="100"}) > ignoring (window) group_left () %(long)s
+          and %(w100)s
           and collector:transitions:notable_count{window="100"} > 0.4 * collector:failures:notable_count{window="100"}
           and collector:transitions:notable_count{window="100"} >= 6
           and ignoring (window) max without (model) (collector:failures:surprise_nats{window="10"}) > 2.5
           and ignoring (window) collector:failures:notable_count{window="10"} >= 2
         )
-      ||| % { limit: lib.limit('flapping', 3), middle: lib.limit('flapping', 10), long: lib.limit('flapping', 30) }),
-      lib.record('collector:flapping:struck_timestamp_seconds', 'collector:flapping:evident_timestamp_seconds and collector:consecutive_failures:count >= 1'),
+      ||| % {
+        ['w' + window]: lib.surprising('max without (model) (collector:failures:surprise_nats{window="%s"})' % window, 'flapping', inARow[window])
+        for window in std.objectFields(inARow)
+      }),
+      lib.record('collector:flapping:struck_timestamp_seconds', 'collector:flapping:evident_timestamp_seconds and collector:streak:count'),
     ]),
     lib.group('problems', config.fastInterval, [
       confirmedFailing('warning', |||
-        collector:consecutive_failures:count >= (
-          sum without (severity) (%(threshold)s)
-          or 0 * collector:consecutive_failures:count + %(cold)d
-        )
+        collector:failing:excess_count >= 0
         and collector:failing:lasting_seconds
         or (
-          (collector:consecutive_failures:count == 1) >= sum without (severity) (%(threshold)s) - 1
+          collector:failing:excess_count >= -1
+          and collector:streak:count == 1
           and %(retriesFailed)s
         )
         or (
-          collector:consecutive_failures:count >= 1
-          and %(novel)s
-          and %(runs)s >= %(minRuns)d
+          %(novel)s
           and (
-            %(steady)s
-            and (collector:failing:lasting_seconds or collector:interval:assumed_seconds < 1800)
-            or max without (reason, stage) (collector:last_failure:info{reason!~"%(doubtful)s"})
+            collector:streak:flakes_count <= %(few)d
+            and (collector:failing:lasting_seconds or collector:streak:interval_seconds < 1800)
+            or collector:streak:flakes_count and max without (reason, stage) (collector:last_failure:info{reason!~"%(doubtful)s"})
           )
           unless %(firstOfVersion)s
         )%(impatient)s
       ||| % {
-        threshold: threshold('warning'),
-        cold: f.coldStartRuns,
         retriesFailed: inset(retriesFailed, 2),
         novel: inset(novel(f.nonHealingReasons), 2),
-        runs: lib.held('collector:runs:history', config.historyInterval),
-        minRuns: f.minRunsForSingle,
-        steady: steady,
+        few: f.maxFlakesForSingle,
         firstOfVersion: inset(firstOfVersion, 2),
         doubtful: std.join('|', f.doubtfulReasons),
-        impatient: if f.impatientTiers == [] then '' else '\nor (collector:consecutive_failures:count >= 1 and ignoring (team, tier) max without (team, tier) (collector:owner:info{tier=~"%s"}))' % std.join('|', f.impatientTiers),
+        impatient: if f.impatientTiers == [] then '' else '\nor (collector:streak:count and ignoring (team, tier) max without (team, tier) (collector:owner:info{tier=~"%s"}))' % std.join('|', f.impatientTiers),
       }),
       confirmedFailing('critical', |||
-        collector:consecutive_failures:count >= sum without (severity) (%s)
-        and collector:failing:lasting_seconds
+        collector:failing:lasting_seconds
+        and collector:streak:count >= ignoring (severity) %s
       ||| % threshold('critical')),
     ] + [
       // Confirmed once, and for a while, it stays so until its next good run, whatever thresholds do.
       problem('failing', severity, |||
-        collector:consecutive_failures:count and (
+        collector:streak:count and (
           sum without (severity) (%(now)s)
           or %(last)s - collector:failing_since:timestamp_seconds > %(span)d
         )
@@ -164,22 +166,18 @@ function(config, lib) {
       lib.record('collector:flapping:confirmed_timestamp_seconds', |||
         collector:flapping:evident_timestamp_seconds and max_over_time(collector:flapping:struck_timestamp_seconds[%s])
         or
-        time() + 0 * (sum without (how) (collector:unclean:surprise_nats{how="retried"}) > %s)
+        time() + 0 * max without (how) (%s)
         or
         collector:failing:relapse_timestamp_seconds
-      ||| % [config.flapping.steady.atMost, lib.limit('flapping', 3)]),
+      ||| % [config.flapping.steady.atMost, lib.surprising('collector:unclean:surprise_nats{how="retried"}', 'flapping', 3, ['how'])]),
       problem('flapping', 'warning', |||
-        (
-          %(failed)s + %(retried)s
-          or %(failed)s
-          or %(retried)s
+        sum without (window, how) (
+          collector:failures:ratio{window="10"} > 0
+          or
+          collector:unclean:count{how="retried"} / 10
         )
-        and (%(recent)s)
-      ||| % {
-        failed: 'sum without (window) (collector:failures:ratio{window="10"} > 0)',
-        retried: 'sum without (how) (collector:unclean:count{how="retried"}) / 10',
-        recent: lib.steadyUntil('collector:flapping:confirmed_timestamp_seconds'),
-      }),
+        and %s
+      ||| % lib.steadyUntil('collector:flapping:confirmed_timestamp_seconds')),
       // Critical while it comes and goes, or failing again soon after it was.
       lib.record('collector:failing:grave_timestamp_seconds', |||
         sum without (severity) (%(critical)s)
@@ -192,7 +190,13 @@ function(config, lib) {
       lib.record('collector:failing:settling_ratio', |||
         sum without (window) (collector:failures:ratio{window="10"} > 0)
         and time() - sum without (severity) (max_over_time(%(confirmed)s[%(atMost)s]))
-        < (clamp_min(%(runs)d * collector:interval:assumed_seconds, %(atLeast)d) <= %(limit)d)
+        < (
+          clamp_min(
+            %(runs)d * (collector:interval:assumed_seconds and ignoring (severity) max_over_time(%(confirmed)s[%(atMost)s])),
+            %(atLeast)d
+          )
+          <= %(limit)d
+        )
         unless collector:quiet:active
       ||| % f.steady { confirmed: confirmedAt % 'warning', atLeast: lib.seconds(f.steady.atLeast), limit: lib.seconds(f.steady.atMost) }),
       // Which came first within a day: how much later flapping was seen than failing, in seconds. What
@@ -220,14 +224,14 @@ function(config, lib) {
       ||| % { usual: lib.held('collector:run_missing:usual_seconds', config.historyInterval) }),
       // Where single runs are often missing, a page waits for the second one.
       problem('not_running', 'critical', |||
-        sum without (problem, severity) (collector:problem:value{problem="not_running", severity="warning"})
-        > clamp(%(share)g * collector:interval:assumed_seconds, 0, %(most)d)
+        %(missing)s > clamp(%(share)g * %(interval)s, 0, %(most)d)
         unless (
-          sum without (problem, severity) (collector:problem:value{problem="not_running", severity="warning"})
-          <= clamp(%(share)g * collector:interval:assumed_seconds, 0, %(most)d) + collector:interval:assumed_seconds
+          %(missing)s <= clamp(%(share)g * %(interval)s, 0, %(most)d) + %(interval)s
           and sum without (reason) (%(missed)s >= %(often)d)
         )
       ||| % {
+        missing: 'sum without (problem, severity) (%s)' % notRunning,
+        interval: '(collector:interval:assumed_seconds and ignoring (problem, severity) %s)' % notRunning,
         share: config.freshness.surelyMissing.share,
         most: lib.seconds(config.freshness.surelyMissing.atMost),
         missed: lib.held('collector:reason_failures:history', config.historyInterval, '{reason="missed"}'),
@@ -242,12 +246,12 @@ function(config, lib) {
             sum without (problem, severity) (collector:problem:value{problem="slow"})
             or sum without (reason) (%s >= %d)
           )
-          unless time() > collector:run_deadline:timestamp_seconds
+          unless time() > (collector:run_deadline:timestamp_seconds and collector:running:seconds)
         )
       ||| % [lib.held('collector:reason_failures:history', config.historyInterval, '{reason="timeout"}'), config.freshness.oftenTimedOut]),
       problem('hanging', 'critical', |||
         collector:running:seconds > collector:running:limit_seconds
-        and time() > collector:run_deadline:timestamp_seconds
+        and time() > (collector:run_deadline:timestamp_seconds and collector:running:seconds)
       |||),
       problem('stale', 'critical', |||
         collector:data_age:ratio > %g
@@ -256,7 +260,7 @@ function(config, lib) {
         unless ignoring (collector) fleet:exporter:settling
       ||| % (1 + config.freshness.surelyStale)),
       problem('schema', 'warning', |||
-        collector:consecutive_failures:count >= 1
+        collector:streak:count
         and %s
         or 0 * (max without (probe, %s) (max_over_time(collection_probe_success%s[%s])) == 0)
       ||| % [inset(novel(['schema']), 2), lib.dropped, lib.matchers('probe=~"schema.*"'), config.probes.minFailing]),
@@ -267,11 +271,11 @@ function(config, lib) {
       ||| % [lib.dropped, lib.matchers(), config.probes.minFailing]),
       // The streak began with the first runs of the present version.
       problem('version', 'warning', |||
-        collector:failing_since:timestamp_seconds - %(changed)s
+        collector:failing_since:timestamp_seconds - collector:version_changed:timestamp_seconds
         >= 0
-        <= %(runs)d * collector:interval:assumed_seconds
+        <= %d * collector:streak:interval_seconds
         and ignoring (problem, severity) sum without (problem, severity) (collector:problem:value{problem=~"failing|flapping"})
-      ||| % { changed: versionChanged, runs: f.versionRuns }),
+      ||| % f.versionRuns),
       lib.record('collector:failing:bool', |||
         (count without (problem, severity) (%s) > bool 0)
         or
@@ -298,12 +302,13 @@ function(config, lib) {
       ||| % { span: '%ds' % (lib.seconds(config.longInterval) + 600) }),
     ]),
     lib.group('degradations', config.slowInterval, [
+      lib.record('collector:quality:low_ratio', 'collector:quality:level_ratio < ignoring (window) group_left () collector:quality:limit_ratio'),
       // The median of the last 3 runs is off, as two stray runs in a row can make it. Kept with the end
       // of the newest run, to tell how many more runs it has been so.
       suspicion('slow', 'collector:duration:unusual_seconds{window="3"}'),
       suspicion('volume_low', 'collector:records:unusual_ratio{window="3"} < -1'),
       suspicion('volume_high', 'collector:records:unusual_ratio{window="3"} > 1'),
-      suspicion('quality', 'collector:quality:level_ratio{window="3"} < ignoring (window) collector:quality:limit_ratio'),
+      suspicion('quality', 'collector:quality:low_ratio{window="3"}'),
       // Two more runs, or one of a slow job, whose strays are days apart.
       lib.record('collector:suspicion:confirmed_seconds', |||
         (
@@ -351,7 +356,7 @@ function(config, lib) {
       problem('volume_low', 'warning', |||
         (
           min without (window) (
-            (collector:records:level and collector:records:low_ratio) / (collector:records:expected_best >= %(min)d)
+            (collector:records:level and collector:records:low_ratio) / ((collector:records:expected_best and collector:records:low_ratio) >= %(min)d)
             and ignoring (window) (
               %(confirmed)s
               or %(still)s
@@ -368,7 +373,7 @@ function(config, lib) {
       }),
       problem('volume_high', 'warning', |||
         max without (window) (
-          (collector:records:level and collector:records:unusual_ratio > 1) / (collector:records:expected_best >= %(min)d)
+          (collector:records:level and collector:records:unusual_ratio > 1) / ((collector:records:expected_best and collector:records:unusual_ratio) >= %(min)d)
           and ignoring (window) (
             %(confirmed)s
             or %(still)s
@@ -382,17 +387,16 @@ function(config, lib) {
       // What the last 10 runs were is over where the last 3 are nearly as good as usual.
       problem('quality', 'warning', |||
         min without (window) (
-          collector:quality:level_ratio < ignoring (window) group_left () collector:quality:limit_ratio
+          collector:quality:low_ratio
           and ignoring (window) (
             %(confirmed)s
-            or sum without (window) (collector:quality:level_ratio{window="10"}) < collector:quality:limit_ratio
+            or sum without (window) (collector:quality:low_ratio{window="10"})
           )
         )
-        and sum without (window) (collector:quality:level_ratio{window="3"}) < 0.5 * (collector:quality:limit_ratio + collector:quality:base_ratio)
+        and sum without (window) (collector:quality:level_ratio{window="3"})
+        < 0.5 * ((collector:quality:limit_ratio and ignoring (window) collector:quality:low_ratio) + collector:quality:base_ratio)
       ||| % { confirmed: confirmed('quality') }),
-      lib.record('collector:partial:confirmed_timestamp_seconds', |||
-        time() + 0 * (sum without (how) (collector:unclean:surprise_nats{how="partial"}) > %s)
-      ||| % lib.limit('quality', 3)),
+      lib.record('collector:partial:confirmed_timestamp_seconds', 'time() + 0 * max without (how) (%s)' % lib.surprising('collector:unclean:surprise_nats{how="partial"}', 'quality', 3, ['how'])),
       problem('partial', 'warning', |||
         sum without (how) (collector:unclean:count{how="partial"}) / 10
         and %s
@@ -407,12 +411,14 @@ function(config, lib) {
     lib.group('slo-evidence', config.baselineInterval, [
       problem(speed.name, 'warning', |||
         max without (sli, window) (
-          collector:burn_rate:ratio{window=~"%(short)s|%(long)s"}
-          and (collector:burn_rate:ratio{window="%(short)s"} > %(shortBurn)g or collector:burn_rate:ratio{window="%(long)s"} > %(longBurn)g)
-          and collector:sli_errors:surprise_nats > ignoring (sli, window) group_left () %(limit)s
-          and ignoring (window) collector:sli_errors:surprise_nats{window="%(recent)s"} > ignoring (sli, window) group_left () %(limit)s
+          (collector:burn_rate:ratio{window="%(short)s"} > %(shortBurn)g or collector:burn_rate:ratio{window="%(long)s"} > %(longBurn)g)
+          and %(surprising)s
+          and ignoring (window) %(lately)s
         )
-      ||| % speed { limit: lib.limit('slo') })
+      ||| % speed {
+        surprising: lib.surprising('collector:sli_errors:surprise_nats', 'slo', labels=['sli', 'window']),
+        lately: lib.surprising('collector:sli_errors:surprise_nats{window="%s"}' % speed.recent, 'slo', labels=['sli', 'window']),
+      })
       for speed in [
         { name: 'budget_fast', short: '1h', shortBurn: config.slo.burn['1h'], long: '6h', longBurn: config.slo.burn['6h'], recent: '1h' },
         { name: 'budget_slow', short: '1d', shortBurn: config.slo.burn['1d'], long: '3d', longBurn: config.slo.burn['3d'], recent: '6h' },

@@ -7,14 +7,14 @@ function(config, lib) {
       lib.record('collector:news:active', |||
         0 * (
           collector:consecutive_failures:count >= 1
-          or collector:run_age:ratio > 0.9
+          or collector:run_deadline:timestamp_seconds < time() + %d
           or collector:data_age:ratio > 0.9
           or max without (problem, severity) (collector:problem:value)
           or max without (prediction) (collector:prediction:value)
           or collector:recovery:state > 1
           or collector:failing:settling_ratio
         ) + 1
-      |||),
+      ||| % (2 * lib.seconds(config.fastInterval))),
       // Who is to hear of it, and whose news it is.
       lib.record('collector:labels:info', |||
         max without (dependency) (label_replace(

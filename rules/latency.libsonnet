@@ -21,18 +21,19 @@ function(config, lib) {
       }),
       // Spread of one run's duration on a log scale: the larger of that of the last 100 runs
       // (1.4826 MAD is sigma) and that of the week, wider while few runs are known.
+      lib.record('collector:duration:recent_spread_ratio', |||
+        1.4826 * %s * (1.1 + 5 / sum without (window) (collector:runs:count{window="100"} > 0))
+      ||| % lib.fact('collection_window_duration_deviation_ratio', 'window="100"', ['window'])),
       lib.record('collector:duration:spread_ratio', |||
         clamp(
           (
-            1.4826 * %(deviation)s * (1.1 + 5 / sum without (window) (collector:runs:count{window="100"} > 0))
-            > %(week)s
+            collector:duration:recent_spread_ratio > %(week)s
             or %(week)s
-            or 1.4826 * %(deviation)s * (1.1 + 5 / sum without (window) (collector:runs:count{window="100"} > 0))
+            or collector:duration:recent_spread_ratio
           ),
           %(min)g, 1
         )
       ||| % {
-        deviation: lib.fact('collection_window_duration_deviation_ratio', 'window="100"', ['window']),
         week: lib.held('collector:duration:week_spread_ratio'),
         min: c.minSpread,
       }),

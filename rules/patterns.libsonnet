@@ -2,7 +2,7 @@
 function(config, lib) {
   groups: [
     lib.group('patterns', config.longInterval, [
-      lib.record('collector:reason_failures:week', '(%s) > 0' % lib.increase('collection_run_failures_total', '7d')),
+      lib.record('collector:reason_failures:week', '(%s) > 0' % lib.increase('collection_run_failures_total', '7d', only='> 0')),
       lib.record('collector:reason:share_ratio', |||
         %(failures)s
         / ignoring (reason) group_left ()

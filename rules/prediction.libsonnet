@@ -43,12 +43,17 @@ function(config, lib) {
           (collector:error_budget:remaining_ratio > 0) * %(window)d
           / min without (window) (
             collector:burn_rate:ratio{window=~"6h|1d"} > 1
-            and ignoring (window) collector:sli_errors:surprise_nats{window="6h"} > ignoring (sli, window) group_left () %(limit)s
-            and ignoring (window) collector:sli_errors:surprise_nats{window="1d"} > ignoring (sli, window) group_left () %(limit)s
+            and ignoring (window) %(quarter)s
+            and ignoring (window) %(day)s
           )
         )
         < %(horizon)d
-      ||| % { window: lib.seconds(config.slo.window), limit: lib.limit('slo'), horizon: lib.seconds(p.budgetHorizon) }),
+      ||| % {
+        window: lib.seconds(config.slo.window),
+        quarter: lib.surprising('collector:sli_errors:surprise_nats{window="6h"}', 'slo', labels=['sli', 'window']),
+        day: lib.surprising('collector:sli_errors:surprise_nats{window="1d"}', 'slo', labels=['sli', 'window']),
+        horizon: lib.seconds(p.budgetHorizon),
+      }),
       // Used up before it is full again, with a margin for the noise of the estimate; and an hour
       // longer, because the estimate wavers.
       lib.record('collector:quota:short_seconds', |||

@@ -15,9 +15,9 @@ function(config, lib) {
       }),
       // Somebody knows, or automation may still succeed.
       lib.record('collector:page:held', |||
-        max without (control) (%s) == 1
+        %s
         or collector:recovery:state == 1
-      ||| % lib.fact('collection_control_active', 'control="acknowledged"')),
+      ||| % lib.fact('collection_control_active', 'control="acknowledged"', ['control'], only='== 1')),
       // Whether something about it is worth a page; none for collectors about which nothing has been
       // for longer than escalation looks back.
       lib.record('collector:page:bool', |||

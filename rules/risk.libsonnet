@@ -44,8 +44,11 @@ function(config, lib) {
         sum without (collector) (collector:failing:bool)
       |||),
       lib.record('fleet:unexplained_failing:ratio', |||
-        sum without (collector) (
-          collector:failing:bool unless max without (dependency) (collector:explained_by:info)
+        (
+          fleet:failing:count
+          - sum without (collector) (collector:failing:bool and max without (dependency) (collector:explained_by:info))
+          or
+          fleet:failing:count
         )
         /
         count without (collector) (collector:failing:bool)

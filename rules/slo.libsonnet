@@ -30,9 +30,11 @@ function(config, lib) {
       lib.record('collector:error_budget:remaining_ratio', '1 - sum without (window) (collector:burn_rate:ratio{window="%s"})' % c.window),
     ]),
     lib.group('slo-evidence', config.baselineInterval, [
-      // Only where there are errors enough to speak of: the rest of the fleet costs nothing here.
+      // Only where there are errors enough to speak of, and lately: no verdict asks for less, and the
+      // rest of the fleet costs nothing here.
       lib.record('collector:sli_errors:notable_count', |||
         collector:sli_errors:increase{window!="%(all)s"} >= %(minErrors)d
+        and ignoring (window) collector:sli_errors:increase{window="6h"} >= %(minErrors)d
         and collector:sli_events:increase{window!="%(all)s"} >= %(minEvents)d
       ||| % { all: c.window, minErrors: c.minErrors, minEvents: c.minEvents }),
       lib.record('collector:sli_events:notable_count', 'collector:sli_events:increase{window!="%s"} and collector:sli_errors:notable_count' % c.window),
@@ -52,8 +54,7 @@ function(config, lib) {
           + clamp(1 - collector:sli_errors:notable_ratio, 0.0001, 0.9999) * ln(clamp(1 - collector:sli_errors:notable_ratio, 0.0001, 0.9999) / (1 - collector:sli_errors:usual_ratio))
         )
         * collector:sli_events:notable_count
-        * ignoring (sli, window) group_left ()
-        ((1 - clamp_min(collector:flake:persist_ratio - collector:flake:ratio, 0)) / (1 + clamp_min(collector:flake:persist_ratio - collector:flake:ratio, 0)))
+        * ignoring (sli, window) group_left () collector:flake:independent_ratio
         and collector:sli_errors:notable_ratio > collector:sli_errors:usual_ratio
       |||),
     ]),

@@ -21,6 +21,7 @@ function(config, lib) {
     or
     %(old)s and %(disturbed)s
   ||| % { new: erred(name, 1), old: erred(name, 8), disturbed: lib.held('collector:records:disturbed_ratio') },
+  local season = lib.held('collector:records:season'),
   groups: [
     lib.group('volume', config.slowInterval, [
       lib.record('collector:records:level', lib.fact('collection_window_records', 'window=~"3|10"')),
@@ -36,6 +37,20 @@ function(config, lib) {
         )
         and ignoring (window) collector:interval:assumed_seconds <= 21600
       ||| % least(std.range(4, 10))),
+      // What it was at least within an hour of that time: a rhythm that moves by an hour (a change to
+      // summer time, a late run) is no lack of records.
+      lib.record('collector:records:expected_low', |||
+        quantile without (days) (0.5,
+          %(levels)s
+        )
+        and ignoring (window) collector:interval:assumed_seconds <= 21600
+      ||| % { levels: least([1, 2, 3]) }, { model: 'daily' }),
+      // Of two weeks the lesser: their mean would expect half of a holiday's rush a week later.
+      lib.record('collector:records:expected_low', |||
+        min without (days) (
+          %(levels)s
+        )
+      ||| % { levels: least([7, 14]) }, { model: 'weekly' }),
     ]),
     lib.group('volume-models', config.baselineInterval, [
       lib.record('collector:records:usual', lib.fact('collection_window_records', 'window="100"', ['window'])),
@@ -67,56 +82,31 @@ function(config, lib) {
           (collector:records:expected + ignoring (model, window) group_left () collector:records:floor)
         )
       |||),
-      // What it was at least within an hour of that time: a rhythm that moves by an hour (a change to
-      // summer time, a late run) is no lack of records.
-      lib.record('collector:records:expected_low', |||
-        quantile without (days) (0.5,
-          %(levels)s
-        )
-        and ignoring (window) collector:interval:assumed_seconds <= 21600
-      ||| % { levels: least([1, 2, 3]) }, { model: 'daily' }),
-      // Of two weeks the lesser: their mean would expect half of a holiday's rush a week later.
-      lib.record('collector:records:expected_low', |||
-        min without (days) (
-          %(levels)s
-        )
-      ||| % { levels: least([7, 14]) }, { model: 'weekly' }),
-      // Recognised seasonality: the model with the least mean error over the last week.
-      lib.record('collector:records:season', |||
-        %(mae)s
-        == ignoring (model) group_left ()
-        min without (model) (%(mae)s)
-      ||| % { mae: lib.held('collector:records:error') }),
-      // topk, should two models be exactly as good.
-      lib.record('collector:records:expected_best', |||
-        max without (model) (collector:records:expected and topk without (model) (1, collector:records:season))
-      |||),
+      lib.record('collector:records:expected_best', 'max without (model) (collector:records:expected and %s)' % season),
       // After a disturbed week any model may expect what the disturbance was: none may excuse it.
+      lib.record('collector:records:judging_model', |||
+        %(season)s
+        or
+        collector:records:residual and ignoring (model) %(disturbed)s
+      ||| % { season: season, disturbed: lib.held('collector:records:disturbed_ratio') }),
       lib.record('collector:records:deviation', |||
         max without (model) (
-          (
-            collector:records:residual >= 0
-            or
-            clamp_max(
-              ln(
-                (collector:records:level + ignoring (window) group_left () collector:records:floor)
-                / ignoring (model) group_right ()
-                (
-                  (collector:records:expected_low or collector:records:expected{model="flat"})
-                  + ignoring (model, window) group_left () collector:records:floor
-                )
-              ),
-              0
-            )
-          )
-          and (
-            topk without (model) (1, collector:records:season)
-            or
-            collector:records:residual and ignoring (model) %(disturbed)s
+          (collector:records:residual and collector:records:judging_model) >= 0
+          or
+          clamp_max(
+            ln(
+              (collector:records:level + ignoring (window) group_left () collector:records:floor)
+              / ignoring (model) group_right ()
+              (
+                ((%(low)s or collector:records:expected{model="flat"}) and collector:records:judging_model)
+                + ignoring (model, window) group_left () collector:records:floor
+              )
+            ),
+            0
           )
         )
         and ignoring (window) %(aged)s
-      ||| % { disturbed: lib.held('collector:records:disturbed_ratio'), aged: 'last_over_time(collector:runs:hourly[%ds] offset %s)' % [2 * lib.seconds(config.longInterval) + 600, c.minHistory] }),
+      ||| % { low: lib.held('collector:records:expected_low', config.historyInterval), aged: 'last_over_time(collector:runs:hourly[%ds] offset %s)' % [2 * lib.seconds(config.longInterval) + 600, c.minHistory] }),
       // Unprecedented against its own last week: sigma of the chosen model's errors (three quarters
       // lie below 1.15 sigma) times z, and never less than 1.6 times what one in ten errors exceeded.
       lib.record('collector:records:limit', |||
@@ -188,8 +178,17 @@ function(config, lib) {
         avg_over_time(collector:records:error_hourly[7d])
         and count_over_time(collector:records:error_hourly[7d]) >= %d
       ||| % (86400 / lib.seconds(config.longInterval))),
-      lib.record('collector:records:error_quartile', 'max without (model) (quantile_over_time(0.75, collector:records:error_hourly[7d]) and %s)' % 'collector:records:season'),
-      lib.record('collector:records:error_rare', 'max without (model) (quantile_over_time(0.9, collector:records:error_hourly[7d]) and %s)' % 'collector:records:season'),
+      // Recognised seasonality: the model with the least mean error over the last week; one of them,
+      // should two be exactly as good.
+      lib.record('collector:records:season', |||
+        topk without (model) (1,
+          %(mae)s
+          == ignoring (model) group_left ()
+          min without (model) (%(mae)s)
+        )
+      ||| % { mae: lib.held('collector:records:error') }),
+      lib.record('collector:records:error_quartile', 'max without (model) (quantile_over_time(0.75, collector:records:error_hourly[7d]) and %s)' % season),
+      lib.record('collector:records:error_rare', 'max without (model) (quantile_over_time(0.9, collector:records:error_hourly[7d]) and %s)' % season),
       // An incident, or the first of the month, must not widen the limit that it or the next one is
       // judged by: of two weeks the calmer if the last one held far larger errors.
       lib.record('collector:records:disturbed_ratio', '%s\nor\n%s' % [larger('rare'), larger('quartile')]),

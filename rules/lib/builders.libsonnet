@@ -16,26 +16,29 @@ function(config) {
 
   // Newest value of a fact: one series per collector whatever number of exporters states it, and
   // unmoved by a missed scrape (a failed scrape marks series stale; last_over_time looks past that).
-  fact(metric, extra='', drop=[], offset='')::
-    'max without (%s) (last_over_time(%s%s[%s]%s))' % [
+  // `only` ('> 0') leaves most series out before they cost anything.
+  fact(metric, extra='', drop=[], offset='', only='')::
+    'max without (%s) (last_over_time(%s%s[%s]%s)%s)' % [
       std.join(', ', [dropped] + drop),
       metric,
       this.matchers(extra),
       config.scrapeGuard,
       if offset == '' then '' else ' offset ' + offset,
+      if only == '' then '' else ' ' + only,
     ],
 
   // Increase of a counter over a window as a difference of two samples: exact (nothing is
   // extrapolated) and as cheap over two weeks as over an hour. Counters start at 0 with their
   // collector and survive restarts of the exporter, so without an older sample the counter itself
   // is the increase.
-  // `now` names the series that holds the newest value, where one is recorded.
-  increase(metric, window, extra='', drop=[], now=this.fact(metric, extra, drop))::
+  // `now` names the series that holds the newest value, where one is recorded. With `only` '> 0' what
+  // never counted has no increase, rather than none.
+  increase(metric, window, extra='', drop=[], only='', now=this.fact(metric, extra, drop, only=only))::
     |||
       (%(now)s - %(past)s) >= 0
       or
       %(now)s
-    ||| % { now: now, past: this.fact(metric, extra, drop, offset=window) },
+    ||| % { now: now, past: this.fact(metric, extra, drop, offset=window, only=only) },
 
   // Sum over the collectors of each team and tier: dashboards draw weeks of it at no cost. `labels`
   // are those that the expression has beside the collector.
@@ -55,10 +58,11 @@ function(config) {
   // Whether something, whose times are recorded while there is evidence of it, was so lately that it
   // is not over: by so many runs, within limits.
   steadyUntil(times, steady=config.flapping.steady)::
-    'time() - max_over_time(%s[%s]) < clamp(%d * collector:interval:assumed_seconds, %d, %d)' % [
-      times,
-      steady.atMost,
+    local last = 'max_over_time(%s[%s])' % [times, steady.atMost];
+    'time() - %s < clamp(%d * (collector:interval:assumed_seconds and %s), %d, %d)' % [
+      last,
       steady.runs,
+      last,
       this.seconds(steady.atLeast),
       this.seconds(steady.atMost),
     ],
@@ -67,7 +71,13 @@ function(config) {
 
   // Evidence in nats above which a verdict tested at every run stays within its share of the dial:
   // ln(tests per week / false alerts per week). Windows overlap: `runs` of them in a row are one test.
-  limit(share, runs=1):: '(collector:evidence:limit_nats + %g)' % -std.log(config.falseAlertShares[share] * runs),
+  // Evidence has `labels` beside the collector's.
+  surprising(nats, share, runs=1, labels=['window'])::
+    '%s - %g > ignoring (%s) group_left () collector:evidence:limit_nats' % [
+      nats,
+      -std.log(config.falseAlertShares[share] * runs),
+      std.join(', ', labels),
+    ],
 
   // The same for medians of n runs: n in a row are one test.
   local medianLimit(share, runs) = 'clamp_min(collector:evidence:limit_nats + %g, 2)' % -std.log(config.falseAlertShares[share] * runs),

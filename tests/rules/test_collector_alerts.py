@@ -192,13 +192,12 @@ def test_reason_that_healed_before_is_known_at_once(tmp_path: Path, healed: bool
     (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{**problems, "rules": wanted}]}))
     before, since = 10, 10 * 5 * 60  # steps, seconds
     facts = {
-        "consecutive_failures:count{%s}": f"0x{before - 1} 1x20",
+        "streak:count{%s}": f"_x{before} 1x20",
+        "streak:interval_seconds{%s}": f"_x{before} 900x20",
+        "streak:flakes_count{%s}": f"_x{before} 1x20",
+        "failing:excess_count{%s}": f"_x{before} -2x20",
         "failing_since:timestamp_seconds{%s}": f"_x{before} {since}x20",
-        "interval:assumed_seconds{%s}": "900x40",
-        'failing:threshold{%s, severity="warning"}': "3x40",
-        'last_failure:info{%s, reason="auth", stage="fetch"}': "1x40",
-        "runs:history{%s}": "1000x40",
-        'flakes:half{%s, half="1"}': "1x40",
+        'last_failure:info{%s, reason="auth", stage="fetch"}': f"_x{before} 1x20",
     }
     if healed:
         facts['reason_failures:history{%s, reason="auth"}'] = f"1x{before + 2} 2x20"
@@ -746,11 +745,11 @@ def expected_lows(directory: Path, lows: str, model: str, *expected: tuple[str, 
     recorded = groups["collection-volume-lows"]
     assert recorded["interval"] == "15m"
     assert recorded["rules"][0]["expr"] == "min_over_time(collector:records:level[15m])"
-    models = groups["collection-volume-models"]
     wanted = [
-        rule for rule in models["rules"] if rule["record"] == "collector:records:expected_low"
+        rule for rule in recorded["rules"] if rule["record"] == "collector:records:expected_low"
     ]
-    (directory / "rules.yml").write_text(yaml.safe_dump({"groups": [{**models, "rules": wanted}]}))
+    expecting = {"groups": [{**recorded, "rules": wanted}]}
+    (directory / "rules.yml").write_text(yaml.safe_dump(expecting))
     labels = f'collector:records:expected_low{{collector="orders", model="{model}", window="3"}}'
     interval = 'collector:interval:assumed_seconds{collector="orders"}'
     low = 'collector:records:quarter_low{collector="orders", window="3"}'
