@@ -147,7 +147,7 @@ def _end(
         _bad(state, event, at, counted, current)
     else:
         state.partials += code == PARTIAL
-        _good(state, event, config, at, current)
+        _good(state, event, config, at, current, backfill)
     if current:
         state.last_run = at
         state.run_times.append(at)
@@ -255,14 +255,19 @@ def _judge(state: CollectorState, sli: int, good: bool) -> None:
 
 
 def _good(
-    state: CollectorState, event: Outcome, config: CollectorConfig, at: float, current: bool
+    state: CollectorState,
+    event: Outcome,
+    config: CollectorConfig,
+    at: float,
+    current: bool,
+    backfill: bool,
 ) -> None:
     slo = config.slo
     duration = event.duration_seconds
     if duration is not None:
         if current:  # a back-fill says nothing about what is usual
             state.durations.append(duration)
-        if slo.latency is not None:
+        if slo.latency is not None and not backfill:  # it has days to fetch, and time
             _judge(state, LATENCY, duration <= slo.latency)
     records = event.records
     collected = None

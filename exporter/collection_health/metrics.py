@@ -346,7 +346,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("collection_control_active", "gauge", "1 while the control holds.", _controls),
     Family("collection_slo_objective_ratio", "gauge", "Share of runs that must be good.",
            _objectives),
-    _gauge("latency_target_seconds", "Target of one run's duration.",
+    _gauge("latency_target_seconds", "Target of one run's duration; no target for back-fills.",
            lambda c: c.config.slo.latency),
     _gauge("freshness_target_seconds", "Target of the gap between good runs.",
            lambda c: c.config.slo.freshness),

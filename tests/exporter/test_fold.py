@@ -212,6 +212,20 @@ def test_back_fill_counts_and_never_refreshes() -> None:
     assert found["collection_consecutive_failures"] == 1
 
 
+def test_back_fill_may_take_long() -> None:
+    """It fetches more than one slot's data: the latency target is not for it."""
+    old = datetime.fromtimestamp(T0 - 86400, UTC)
+    found = values(
+        folded(
+            event(0, "success", duration_seconds=70.0),
+            event(5, "success", duration_seconds=600.0, scheduled_for=old),
+        )
+    )
+    assert found["collection_sli_events_total{sli=latency}"] == 1
+    assert found["collection_sli_errors_total{sli=latency}"] == 1
+    assert found["collection_sli_events_total{sli=availability}"] == 2
+
+
 def test_back_fill_of_an_undeclared_collector_is_known_by_its_usual_interval() -> None:
     """Nobody declared a schedule; runs far behind their slot are still no news."""
     usual = [event(5 * n, "success", duration_seconds=10.0) for n in range(8)]
