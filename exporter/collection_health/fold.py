@@ -147,7 +147,7 @@ def _end(
         _bad(state, event, at, counted, current)
     else:
         state.partials += code == PARTIAL
-        _good(state, event, config, at, current, backfill)
+        _good(state, event, config, at, current=current, backfill=backfill)
     if current:
         state.last_run = at
         state.run_times.append(at)
@@ -259,6 +259,7 @@ def _good(
     event: Outcome,
     config: CollectorConfig,
     at: float,
+    *,
     current: bool,
     backfill: bool,
 ) -> None:
