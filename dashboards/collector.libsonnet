@@ -255,7 +255,7 @@ function(kit)
       description: 'Which past predicts the records of this collector best: its recent level (flat), the same hour of other days (daily), or of other weeks (weekly).',
       unit: 'none',
       width: 6,
-      queries: [kit.instant(kit.ownSlow('collector:records:season', 'window="3"'), '{{model}}')],
+      queries: [kit.instant(kit.ownRule('collector:records:season', 'window="3"'), '{{model}}')],
       options: { textMode: 'name', colorMode: 'none' },
       noValue: 'Not enough history yet',
     }),

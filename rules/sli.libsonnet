@@ -1,7 +1,7 @@
 // What happened: the exporter's facts as one series per collector, and ratios of sums over them.
 function(config, lib) {
-  // Three runs are too few for a rate.
   local failing(info) = '%s and ignoring (reason, stage, %s) collector:failing_since:timestamp_seconds' % [info, lib.dropped],
+  // Three runs are too few for a rate.
   local windows = 'window=~"10|30|100"',
 
   groups: [

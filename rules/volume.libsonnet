@@ -21,7 +21,6 @@ function(config, lib) {
     or
     %(old)s and %(disturbed)s
   ||| % { new: erred(name, 1), old: erred(name, 8), disturbed: lib.held('collector:records:disturbed_ratio') },
-  local season = lib.held('collector:records:season'),
   groups: [
     lib.group('volume', config.slowInterval, [
       lib.record('collector:records:level', lib.fact('collection_window_records', 'window=~"3|10"')),
@@ -82,13 +81,15 @@ function(config, lib) {
           (collector:records:expected + ignoring (model, window) group_left () collector:records:floor)
         )
       |||),
-      lib.record('collector:records:expected_best', 'max without (model) (collector:records:expected and %s)' % season),
+      // The newest: for two hours after it changes both are held.
+      lib.record('collector:records:season', 'topk without (model) (1, %s)' % lib.held('collector:records:season_timestamp_seconds')),
+      lib.record('collector:records:expected_best', 'max without (model) (collector:records:expected and collector:records:season)'),
       // After a disturbed week any model may expect what the disturbance was: none may excuse it.
       lib.record('collector:records:judging_model', |||
-        %(season)s
+        collector:records:season
         or
-        collector:records:residual and ignoring (model) %(disturbed)s
-      ||| % { season: season, disturbed: lib.held('collector:records:disturbed_ratio') }),
+        collector:records:residual and ignoring (model) %s
+      ||| % lib.held('collector:records:disturbed_ratio')),
       lib.record('collector:records:deviation', |||
         max without (model) (
           (collector:records:residual and collector:records:judging_model) >= 0
@@ -180,15 +181,15 @@ function(config, lib) {
       ||| % (86400 / lib.seconds(config.longInterval))),
       // Recognised seasonality: the model with the least mean error over the last week; one of them,
       // should two be exactly as good.
-      lib.record('collector:records:season', |||
-        topk without (model) (1,
+      lib.record('collector:records:season_timestamp_seconds', |||
+        time() + 0 * topk without (model) (1,
           %(mae)s
           == ignoring (model) group_left ()
           min without (model) (%(mae)s)
         )
       ||| % { mae: lib.held('collector:records:error') }),
-      lib.record('collector:records:error_quartile', 'max without (model) (quantile_over_time(0.75, collector:records:error_hourly[7d]) and %s)' % season),
-      lib.record('collector:records:error_rare', 'max without (model) (quantile_over_time(0.9, collector:records:error_hourly[7d]) and %s)' % season),
+      lib.record('collector:records:error_quartile', 'max without (model) (quantile_over_time(0.75, collector:records:error_hourly[7d]) and collector:records:season)'),
+      lib.record('collector:records:error_rare', 'max without (model) (quantile_over_time(0.9, collector:records:error_hourly[7d]) and collector:records:season)'),
       // An incident, or the first of the month, must not widen the limit that it or the next one is
       // judged by: of two weeks the calmer if the last one held far larger errors.
       lib.record('collector:records:disturbed_ratio', '%s\nor\n%s' % [larger('rare'), larger('quartile')]),

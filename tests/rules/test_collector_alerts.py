@@ -735,6 +735,31 @@ def test_volume_of_a_holiday(tmp_path: Path) -> None:
     story.check(tmp_path)
 
 
+def test_one_season_at_a_time(tmp_path: Path) -> None:
+    """The best model changes: the one before is held for hours and has no say."""
+    groups = {g["name"]: g for g in yaml.safe_load(RULES[0].read_text())["groups"]}
+    models = groups["collection-volume-models"]
+    wanted = [rule for rule in models["rules"] if rule["record"] == "collector:records:season"]
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{**models, "rules": wanted}]}))
+    at = 'collector:records:season_timestamp_seconds{collector="orders", window="3", model="%s"}'
+    case = {
+        "interval": "1h",
+        "input_series": [
+            {"series": at % "daily", "values": "0 3600 stale"},
+            {"series": at % "weekly", "values": "_ _ 7200 10800"},
+        ],
+        "promql_expr_test": [
+            {
+                "expr": "count by (model) (collector:records:season)",
+                "eval_time": time,
+                "exp_samples": [{"labels": f'{{model="{model}"}}', "value": 1}],
+            }
+            for time, model in (("1h", "daily"), ("2h", "weekly"), ("3h", "weekly"))
+        ],
+    }
+    judge(tmp_path, {"rule_files": ["rules.yml"], "evaluation_interval": "1h", "tests": [case]})
+
+
 def expected_lows(directory: Path, lows: str, model: str, *expected: tuple[str, float]) -> None:
     """What the lows, one in a quarter of an hour, make the models expect at these times.
 
