@@ -2,7 +2,6 @@
 // collector the one that predicted its last week best speaks.
 function(config, lib) {
   local c = config.volume,
-  local shrink = { '3': 0.67, '10': 0.38 },
   // What the level was some days before, at the same time of day.
   local before(days) = 'last_over_time(collector:records:level[%ds] offset %dd)' % [lib.seconds(config.slowInterval) * 2 + 300, days],
   local median(days) = std.join('\n  or ', [
