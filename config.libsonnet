@@ -245,6 +245,8 @@
       // Failures that began this far apart, or a run of the slowest collector, may have one cause.
       // Longer where one that broke hours before the others is to count for the dependency.
       together: '2h',
+      // Where only two fail, the later one must have begun within two of its runs, or this long.
+      pairTogether: '30m',
       // Evidence in nats that one collector can contribute at most.
       evidenceCap: 8.5,
       // and by a single failed run: one flake beside one long failure is no common cause.

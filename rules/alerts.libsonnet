@@ -52,6 +52,7 @@ function(config, lib, alerts) {
   // What was critical ends as critical, and whoever was told of that is not told again that it comes and
   // goes: each would be one more message.
   local wasCritical = 'sum without (severity) (max_over_time(collector:failing:confirmed_timestamp_seconds{severity="critical"}[1d]))',
+  // Held back for longer than it lasts, so that it does not begin when nobody expects it any more.
   local stillFailing(severity) = |||
 
     or
@@ -63,7 +64,7 @@ function(config, lib, alerts) {
   ||| % {
     critical: ['and ' + lib.steadyUntil('collector:failing:grave_timestamp_seconds'), ''],
     warning: ['or collector:failing:settling_ratio', '\nunless ' + wasCritical],
-  }[severity] + unlessExplainedWithin(config.flapping.steady.atMost),
+  }[severity] + unlessExplainedWithin('%ds' % (2 * lib.seconds(config.flapping.steady.atMost))),
 
   // Where several fail at once, the first minutes decide whether it is their dependency or a blip.
   local unlessPending = |||

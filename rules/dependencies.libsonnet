@@ -106,12 +106,20 @@ function(config, lib) {
       ||| % { dropped: lib.dropped, matchers: lib.matchers(), 'for': config.probes.minFailing }),
     ]),
     lib.group('dependencies', config.fastInterval, [
-      // What may still be a blip.
+      // What may still be a blip. Two alone have one cause if both began with it: good runs of the later
+      // one while the other failed already speak against that.
       lib.record('dependency:striking:nats', |||
         dependency:evidence:nats > dependency:evidence:limit_nats
         and dependency:failing:count >= %(min)d
         and dependency:failing:ratio > %(share)g
-      ||| % { min: c.minCollectors, share: c.minShare }),
+        unless (
+          dependency:failing:count < 3
+          and max without (collector) (
+            (collector:failing_dependency:timestamp_seconds and collector:failing_dependency:info)
+            - ignoring (dependency) group_left () clamp_min(2 * collector:interval:assumed_seconds, %(pair)d)
+          ) > dependency:failing_since:timestamp_seconds
+        )
+      ||| % { min: c.minCollectors, share: c.minShare, pair: lib.seconds(c.pairTogether) }),
       // Suspects, with their evidence; a failing probe is proof.
       lib.record('dependency:suspect:nats', |||
         (dependency:striking:nats and dependency:failing:span_seconds >= %d)

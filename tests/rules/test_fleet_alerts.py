@@ -83,6 +83,36 @@ def test_dependency_is_not_blamed_for_what_failed_alone_for_hours(tmp_path: Path
     story.check(tmp_path)
 
 
+def test_two_that_began_to_fail_apart_are_no_failing_dependency(tmp_path: Path) -> None:
+    """The later one ran well four times while the first one failed already."""
+    story = Story(step="5m")
+    story.dependencies = ["db"]
+    hourly, fast = (
+        story.collector(name, every=every, depends_on=["db"]).past(3000).good(3 * runs)
+        for name, every, runs in (("hourly", "1h", 1), ("fast", "15m", 4))
+    )
+    hourly.bad(5)
+    fast.good(8).bad(11)
+    fast.silent("DependencyFailing")
+    story.query(fast.now - 300, "sum(dependency:failing:bool)", ("{}", 0.0))
+    story.query(fast.now - 300, "sum(collector:failing_dependency:info)", ("{}", 2.0))
+    story.check(tmp_path)
+
+
+def test_two_that_began_to_fail_together_are_a_failing_dependency(tmp_path: Path) -> None:
+    """Neither ran well since the other began to fail."""
+    story = Story(step="5m")
+    story.dependencies = ["db"]
+    hourly, fast = (
+        story.collector(name, every=every, depends_on=["db"]).past(3000).good(3 * runs)
+        for name, every, runs in (("hourly", "1h", 1), ("fast", "15m", 4))
+    )
+    hourly.bad(3)
+    fast.good(2).bad(6)
+    story.query(fast.now - 300, "sum(dependency:failing:bool)", ("{}", 1.0))
+    story.check(tmp_path)
+
+
 def test_dependency_is_not_blamed_for_a_flake_long_after_others_began_to_fail(
     tmp_path: Path,
 ) -> None:
