@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.rules.story import Alert, Story
 
 TIMEOUT = "Reason timeout. "
@@ -83,8 +85,14 @@ def test_dependency_is_not_blamed_for_what_failed_alone_for_hours(tmp_path: Path
     story.check(tmp_path)
 
 
-def test_two_that_began_to_fail_apart_are_no_failing_dependency(tmp_path: Path) -> None:
-    """The later one ran well four times while the first one failed already."""
+@pytest.mark.parametrize(
+    ("good_meanwhile", "failing"),
+    [pytest.param(2, 1.0, id="together"), pytest.param(8, 0.0, id="apart")],
+)
+def test_two_are_a_failing_dependency_if_they_began_together(
+    tmp_path: Path, good_meanwhile: int, failing: float
+) -> None:
+    """Of two alone, the later one must not have run well four times while the first one failed."""
     story = Story(step="5m")
     story.dependencies = ["db"]
     hourly, fast = (
@@ -92,24 +100,9 @@ def test_two_that_began_to_fail_apart_are_no_failing_dependency(tmp_path: Path) 
         for name, every, runs in (("hourly", "1h", 1), ("fast", "15m", 4))
     )
     hourly.bad(5)
-    fast.good(8).bad(11)
-    fast.silent("DependencyFailing")
-    story.query(fast.now - 300, "sum(dependency:failing:bool)", ("{}", 0.0))
+    fast.good(good_meanwhile).bad(11)
+    story.query(fast.now - 300, "sum(dependency:failing:bool)", ("{}", failing))
     story.query(fast.now - 300, "sum(collector:failing_dependency:info)", ("{}", 2.0))
-    story.check(tmp_path)
-
-
-def test_two_that_began_to_fail_together_are_a_failing_dependency(tmp_path: Path) -> None:
-    """Neither ran well since the other began to fail."""
-    story = Story(step="5m")
-    story.dependencies = ["db"]
-    hourly, fast = (
-        story.collector(name, every=every, depends_on=["db"]).past(3000).good(3 * runs)
-        for name, every, runs in (("hourly", "1h", 1), ("fast", "15m", 4))
-    )
-    hourly.bad(3)
-    fast.good(2).bad(6)
-    story.query(fast.now - 300, "sum(dependency:failing:bool)", ("{}", 1.0))
     story.check(tmp_path)
 
 
