@@ -31,6 +31,8 @@
       import 'volume.libsonnet',
       import 'latency.libsonnet',
       import 'slo.libsonnet',
+      import 'failing.libsonnet',
+      import 'degradations.libsonnet',
       import 'health.libsonnet',
       import 'dependencies.libsonnet',
       import 'patterns.libsonnet',
