@@ -181,6 +181,8 @@ def _close(state: CollectorState, event: Outcome) -> bool:
         return False
     run_id = event.run_id or ""
     started = running.pop(run_id, None)
+    if started is None and len(running) == 1 and (not run_id or "" in running):
+        started = running.popitem()[1]  # either its start or its end did not say which run it is
     if event.reason == "overrun":
         state.overran.append(run_id)
         del state.overran[:-MAX_RUNNING]

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -170,6 +171,19 @@ def test_started_run_is_open_until_its_end() -> None:
     found = values(state)
     assert found["collection_running_runs"] == 1
     assert found["collection_last_run_duration_seconds"] == 300
+
+
+@pytest.mark.parametrize(("start", "end"), [("a", None), (None, "a")])
+def test_end_of_the_only_run_need_not_name_it(start: str | None, end: str | None) -> None:
+    """A start and an end of which one says no run are one run, where no other is under way."""
+    state = folded(event(0, "started", run_id=start), event(5, "success", run_id=end))
+    assert values(state)["collection_running_runs"] == 0
+    assert values(state)["collection_last_run_duration_seconds"] == 300
+    state = folded(
+        event(0, "started", run_id="b"), event(1, "started", run_id=start),
+        event(5, "success", run_id="c" if start else end),
+    )  # fmt: skip
+    assert values(state)["collection_running_runs"] == 2
 
 
 def test_overrun_counts_once_and_a_late_good_end_heals() -> None:
