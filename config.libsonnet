@@ -94,7 +94,10 @@
       // Fewest and most failed runs in a row that CollectorFailing may wait for.
       minRuns: 2,
       maxRuns: 20,
-      // So many failed runs, and so much time, are critical whatever the flakes of the fleet.
+      // So many failed runs, and so much time, are news whatever a collector's flakes. Raise both where
+      // days without data of a flaky collector are nothing to hear of.
+      surelyFailing: { runs: 3, after: '6h' },
+      // So many, and so much, are critical whatever the flakes of the fleet.
       surelyCritical: { runs: 4, after: '12h' },
       // A streak must last half an interval, or this long where the interval is longer, before it counts.
       minStreak: '10m',
@@ -125,6 +128,21 @@
       steady: { runs: 8, atLeast: '1h', atMost: '12h' },
     },
 
+    habit: {
+      // What was evident on so many of the days of this window, for no more than `atMost` within a day,
+      // is a habit: no news until there was more of it within a day than `factor` times what there used
+      // to be, and `more` on top. What there used to be is what so large a share of those days stayed
+      // below (`calm`). More days take longer to get used to something, 14 never do.
+      window: '13d',
+      days: 3,
+      // Of runs that do not come at all, and of dependencies, on so many.
+      outageDays: 7,
+      atMost: '6h',
+      calm: 0.9,
+      factor: 1.5,
+      more: '5m',
+    },
+
     // ---- Freshness ---------------------------------------------------------------------------------
 
     freshness: {
@@ -153,6 +171,10 @@
       // two weeks does not run then, and is missed only after so long; nor are runs of one without a
       // freshness target that skip. 0s always asks for them.
       weeklyPause: '4d',
+      // Where runs of so large a share of the fleet were missing for less than an interval and came by
+      // themselves, within historyWindow, the second missing run is waited for, `surelyMissing.atMost`
+      // at most. 1 never waits, 0 always does.
+      briefShare: 0.2,
       // From so many timeouts within historyWindow on, a long run is one more of them until the next run
       // is missing.
       oftenTimedOut: 2,

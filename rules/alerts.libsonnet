@@ -269,7 +269,8 @@ function(config, lib, alerts) {
 
     lib.group('alerts-fleet', config.fastInterval, [
       alerts.alert('DependencyFailing', 'critical', |||
-        dependency:problem:value * ignoring (tier) group_left (tier) dependency:tier:info
+        (dependency:problem:value unless dependency:habit:kept_ratio)
+        * ignoring (tier) group_left (tier) dependency:tier:info
       |||, { kind: 'dependency', root_cause: 'dependency:{{ $labels.dependency }}' }, alerts.aboutDependency({
         summary: 'What several collectors depend on has failed.',
         description: 'Dependency {{ $labels.dependency }} has failed: {{ $value }} of its collectors fail because of it.',

@@ -8,16 +8,35 @@ function(config, lib) {
   local dial = config.falseAlertsPerCollectorWeek * config.falseAlertShares.failing,
 
   // P(streak reaches n) = persist^(n-1): the smallest n with starts per week * persist^(n-1) <= dial.
+  // Where streaks of three are known, what begins with them: many single flakes say nothing of them.
   local threshold(dial, persist) = |||
     clamp(
-      1 + ceil(
-        ln(%(dial)g / (collector:flake:start_ratio * %(week)d / collector:interval:assumed_seconds))
-        /
-        ln(%(persist)s)
+      (
+        3 + ceil(
+          ln(%(dial)g / (collector:flake:long_start_ratio * %(week)d / collector:interval:assumed_seconds))
+          /
+          ln(collector:flake:tail_ratio)
+        )
+        or
+        1 + ceil(
+          ln(%(dial)g / (collector:flake:start_ratio * %(week)d / collector:interval:assumed_seconds))
+          /
+          ln(%(persist)s)
+        )
       ),
       %(min)d, %(max)d
     )
   ||| % { dial: dial, week: week, min: f.minRuns, max: f.maxRuns, persist: persist },
+
+  // Slow jobs do not wait days for certainty.
+  local atMost(runs, sure) = |||
+    (
+      %(runs)s
+    )
+    < %(most)d + %(seconds)d / collector:interval:assumed_seconds
+    or
+    floor(%(most)d + %(seconds)d / collector:interval:assumed_seconds)
+  ||| % { runs: std.strReplace(std.rstripChars(runs, '\n'), '\n', '\n  '), most: sure.runs, seconds: lib.seconds(sure.after) },
 
   local known = prior {
     reached: history('collector:flake:streaks'),
@@ -36,6 +55,19 @@ function(config, lib) {
       and %s
     )
   ||| % [history('collector:failure_streaks:half', '{runs=~"%s"}' % runs), history('collector:failure_streaks:half', '{runs="8"}'), history('collector:flakes:calm_half')],
+
+  local tail(over) = |||
+    (
+      (%(eight)s + 0.5)
+      /
+      (%(three)s + 1)
+    ) ^ 0.2
+  ||| % {
+    eight: over % calmStreaks('8'),
+    three: over % calmStreaks('3'),
+  },
+  local calmStreaks(runs) =
+    'sum without (half) (sum without (runs) (%s) and %s)' % [history('collector:failure_streaks:half', '{runs="%s"}' % runs), history('collector:flakes:calm_half')],
 
   // The increase of a counter over the recent or the older half of the history.
   local days = '%ds' % (lib.seconds(config.historyWindow) / 2),
@@ -56,6 +88,7 @@ function(config, lib) {
   local unclean(offset='') = lib.held('collector:unclean:recent_ratio', config.historyInterval, offset=offset),
   // Runs that ended, but not well at once: they got part of their data, or needed another attempt.
   local hows = ['partial', 'retried'],
+  local judgedReasons = 'reason=~"%s"' % std.join('|', f.nonHealingReasons + ['missed', 'timeout']),
   local indented(expr) = std.strReplace(std.rstripChars(expr, '\n'), '\n', '\n  '),
   // One rate for the window and for what is usual, where the window is the worse of the two.
   local pooled(ratio, count, usual) = |||
@@ -108,7 +141,7 @@ function(config, lib) {
       for runs in [1, 2, 3, 8]
       for number in ['1', '2']
     ]),
-    lib.group('failure-history', config.historyInterval, [
+    lib.group('flake-history', config.historyInterval, [
       // Streaks of eight are outages, not flakes: they are left out of both ratios. So is a half of
       // the history with far more flakes than the other: an incident must not become its own usual.
       lib.record('collector:flakes:half', |||
@@ -168,6 +201,20 @@ function(config, lib) {
           0.01, 0.9
         )
       ||| % known),
+      // Flakes need not go on at one rate: where many reached three runs and few of them eight, they end
+      // in between, however surely they go on at first. Per run, of the five.
+      lib.record('collector:flake:recent_tail_ratio', tail('%s')),
+      lib.record('collector:flake:recent_long_start_ratio', |||
+        (%(three)s >= 3)
+        / sum without (half) (%(runs)s and %(calm)s)
+      ||| % { three: calmStreaks('3'), runs: history('collector:runs:half'), calm: history('collector:flakes:calm_half') }),
+      lib.record('fleet:flake:tail_ratio', tail('sum without (collector) (%s)')),
+      lib.record('fleet:flake:long_persist_ratio', |||
+        clamp(
+          %(tail)s < %(persist)s or %(persist)s,
+          0.01, 0.9
+        )
+      ||| % { tail: history('fleet:flake:tail_ratio'), persist: history('fleet:flake:persist_ratio') }),
       // The chance that a streak reaches n is the mean of q^n over what q may be, more than the mean q
       // to the n: half a standard deviation makes up for it where q is learnt from few streaks.
       lib.record('collector:flake:recent_persist_ratio', |||
@@ -183,12 +230,13 @@ function(config, lib) {
     ]),
     lib.group('outcome-history', config.historyInterval, [
       // Only those that there were: most collectors never met one.
+      lib.record('collector:reason_failures:count', lib.fact('collection_run_failures_total', judgedReasons, only='> 0')),
       lib.record('collector:reason_failures:history', |||
         (
           %s
         )
         > 0
-      ||| % indented(indented(lib.increase('collection_run_failures_total', config.historyWindow, 'reason=~"%s"' % std.join('|', f.nonHealingReasons + ['missed', 'timeout']), only='> 0')))),
+      ||| % indented(indented(lib.increase('collection_run_failures_total', config.historyWindow, judgedReasons, only='> 0', now=history('collector:reason_failures:count'))))),
     ] + [
       lib.record('collector:unclean:history', |||
         (
@@ -223,11 +271,19 @@ function(config, lib) {
       // As known a day ago: an incident must not become the usual that it is judged by.
       lib.record('collector:flake:start_ratio', dayOld('collector:flake:recent_start_ratio')),
       lib.record('collector:flake:persist_ratio', dayOld('collector:flake:recent_persist_ratio')),
-      lib.record('collector:flake:likely_persist_ratio', |||
-        collector:flake:persist_ratio > ignoring (collector) group_left () %(fleet)s
+      // The same of those that reached three runs.
+      lib.record('collector:flake:long_start_ratio', dayOld('collector:flake:recent_long_start_ratio')),
+      lib.record('collector:flake:tail_ratio', dayOld('collector:flake:recent_tail_ratio')),
+      lib.record('collector:flake:long_persist_ratio', |||
+        collector:flake:tail_ratio < collector:flake:persist_ratio
         or
-        0 * collector:flake:persist_ratio + ignoring (collector) group_left () clamp(%(fleet)s, 0.01, 0.9)
-      ||| % { fleet: lib.held('fleet:flake:persist_ratio', config.historyInterval) }),
+        collector:flake:persist_ratio
+      |||),
+      lib.record('collector:flake:likely_persist_ratio', |||
+        collector:flake:long_persist_ratio > ignoring (collector) group_left () %(fleet)s
+        or
+        0 * collector:flake:long_persist_ratio + ignoring (collector) group_left () %(fleet)s
+      ||| % { fleet: lib.held('fleet:flake:long_persist_ratio', config.historyInterval) }),
       // Share of failed runs while nothing is wrong: starts times mean length 1/(1-persist).
       lib.record('collector:flake:ratio', 'clamp(collector:flake:start_ratio / (1 - collector:flake:persist_ratio), 0.0001, 0.5)'),
       // Bursts carry less evidence than their runs: the effective number of independent runs is
@@ -235,21 +291,10 @@ function(config, lib) {
       lib.record('collector:flake:independent_ratio', |||
         (1 - clamp_min(%(rho)s, 0)) / (1 + clamp_min(%(rho)s, 0))
       ||| % { rho: 'collector:flake:persist_ratio - collector:flake:ratio' }),
-      lib.record('collector:failing:threshold', threshold(dial, 'collector:flake:persist_ratio'), { severity: 'warning' }),
+      lib.record('collector:failing:threshold', atMost(threshold(dial, 'collector:flake:long_persist_ratio'), f.surelyFailing), { severity: 'warning' }),
       // A page must be sure even of a collector that never flaked: where the fleet's flakes come in
-      // bursts, so may its first. Slow jobs do not wait days for that certainty.
-      lib.record('collector:failing:threshold', |||
-        (
-          %(sure)s
-        )
-        < %(runs)d + %(seconds)d / collector:interval:assumed_seconds
-        or
-        floor(%(runs)d + %(seconds)d / collector:interval:assumed_seconds)
-      ||| % {
-        sure: std.strReplace(std.rstripChars(threshold(dial / config.criticalFactor, 'collector:flake:likely_persist_ratio'), '\n'), '\n', '\n  '),
-        runs: f.surelyCritical.runs,
-        seconds: lib.seconds(f.surelyCritical.after),
-      }, { severity: 'critical' }),
+      // bursts, so may its first.
+      lib.record('collector:failing:threshold', atMost(threshold(dial / config.criticalFactor, 'collector:flake:likely_persist_ratio'), f.surelyCritical), { severity: 'critical' }),
       // Evidence that a verdict needs when it is tested at every run; lib.surprising adds its share.
       lib.record('collector:evidence:limit_nats', 'clamp_min(ln(%g / collector:interval:assumed_seconds), 1)' % (week / config.falseAlertsPerCollectorWeek)),
     ]),

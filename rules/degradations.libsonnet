@@ -4,6 +4,9 @@ function(config, lib) {
   local suspicion(problem, condition) =
     lib.record('collector:suspicion:last_run_timestamp_seconds', 'collector:last_run:timestamp_seconds and ignoring (window) %s' % condition, { problem: problem }),
   local confirmed(problem) = 'sum without (problem) (collector:suspicion:confirmed_seconds{problem="%s"})' % problem,
+  local unclean(how, share) = 'max without (how) (%s)' % lib.surprising('collector:unclean:surprise_nats{how="%s"}' % how, share, 3, ['how']),
+  local news(problem) =
+    'sum without (problem) (collector:habit:evident_timestamp_seconds{problem="%s"})\n%s' % [problem, lib.beyondHabit(problem)],
   // The median of the last 10 runs is off, and that of the last 3 still nearly so: ten runs may lie on both sides of an outage.
   local persists(off, sign) =
     'sum without (window) (collector:records:unusual_ratio{window="10"} %(off)s %(sign)s1) and sum without (window) (collector:records:unusual_ratio{window="3"} %(off)s %(sign)s0.75)'
@@ -31,13 +34,17 @@ function(config, lib) {
         >= ignoring (problem) group_left ()
         (1.5 * collector:interval:assumed_seconds < 32400 or 0.5 * collector:interval:assumed_seconds)
       ||| % { suspicion: 'collector:suspicion:last_run_timestamp_seconds' }),
-      lib.record('collector:slow:confirmed_timestamp_seconds', |||
-        time() + 0 * max without (window) (collector:duration:unusual_seconds)
+      lib.evident('slow', |||
+        max without (window) (collector:duration:unusual_seconds)
         and (
           %(confirmed)s
           or sum without (window) (collector:duration:unusual_seconds{window="10"})
         )
       ||| % { confirmed: confirmed('slow') }),
+      lib.evident('partial', unclean('partial', 'quality')),
+      lib.evident('retried', unclean('retried', 'flapping')),
+      lib.record('collector:slow:confirmed_timestamp_seconds', news('slow')),
+      lib.record('collector:partial:confirmed_timestamp_seconds', news('partial')),
       // Its own slow runs widen what is usual. Until the last runs are nearly as fast as before it is
       // not over.
       problem('slow', 'warning', |||
@@ -105,7 +112,6 @@ function(config, lib) {
         and sum without (window) (collector:quality:level_ratio{window="3"})
         < 0.5 * ((collector:quality:limit_ratio and ignoring (window) collector:quality:low_ratio) + collector:quality:base_ratio)
       ||| % { confirmed: confirmed('quality') }),
-      lib.record('collector:partial:confirmed_timestamp_seconds', 'time() + 0 * max without (how) (%s)' % lib.surprising('collector:unclean:surprise_nats{how="partial"}', 'quality', 3, ['how'])),
       problem('partial', 'warning', |||
         sum without (how) (collector:unclean:count{how="partial"}) / 10
         and %s

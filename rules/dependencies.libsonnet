@@ -169,6 +169,8 @@ function(config, lib) {
           (collector:last_run:timestamp_seconds - %(hold)d)
         ) > bool 0
       ||| % { hold: lib.seconds(c.hold), span: 2 * lib.seconds(c.hold) }),
+      // No news while that keeps to its habits.
+      lib.record('collector:explained_habit:info', 'max without (dependency) (collector:explained_by:info and ignoring (collector) dependency:habit:kept_ratio)'),
       lib.record('dependency:reason:count', |||
         count without (collector) (
           collector:explained_by:info
@@ -238,6 +240,9 @@ function(config, lib) {
         count without (collector) (collector:explained_by:info)
         or 0 * (dependency:failing:bool == 1)
       |||),
+    ]),
+    lib.group('habits-evidence', config.slowInterval, [
+      lib.record('dependency:habit:evident_timestamp_seconds', 'time() * (dependency:failing:bool == 1)'),
     ]),
     lib.group('dependency-usual', config.baselineInterval, [
       // Evidence that all its collectors' runs of a week produce by chance as rarely as the dial says

@@ -103,6 +103,27 @@ function(config, lib) {
         for window in std.objectFields(inARow)
       }),
       lib.record('collector:flapping:struck_timestamp_seconds', 'collector:flapping:evident_timestamp_seconds and collector:streak:count'),
+      // A run under way is late, not missing; one that hangs is told apart. The latest run so far was
+      // not the latest there will be. Where runs of many collectors were missing and came by
+      // themselves, the second one is waited for.
+      lib.record('collector:run_missing:unusual_seconds', |||
+        (
+          collector:run_missing:seconds > 1.5 * %(usual)s
+          or
+          collector:run_missing:seconds unless %(usual)s
+        )
+        unless collector:weekly_pause:active
+        unless ignoring (collector) fleet:exporter:settling
+        unless (
+          collector:run_missing:seconds <= clamp_max(collector:interval:assumed_seconds, %(most)d)
+          and ignoring (collector) %(brief)s > %(share)g
+        )
+      ||| % {
+        usual: lib.held('collector:run_missing:usual_seconds', config.historyInterval),
+        brief: lib.held('fleet:run_missing:brief_ratio', config.historyInterval),
+        most: lib.seconds(config.freshness.surelyMissing.atMost),
+        share: config.freshness.briefShare,
+      }),
     ]),
     lib.group('problems', config.fastInterval, [
       confirmedFailing('warning', |||
@@ -155,14 +176,21 @@ function(config, lib) {
         unless max without (dependency) (max_over_time(collector:explained_by:info[1d]))
       ||| % seenConfirmed('min', 'warning')),
       // News when it fails again, not with the good run that ends a streak; or runs that need another
-      // attempt, more than they used to; or a relapse.
+      // attempt, more than they used to; or a relapse. Neither while it keeps to its habits.
       lib.record('collector:flapping:confirmed_timestamp_seconds', |||
-        collector:flapping:evident_timestamp_seconds and max_over_time(collector:flapping:struck_timestamp_seconds[%s])
+        collector:flapping:evident_timestamp_seconds and max_over_time(collector:flapping:struck_timestamp_seconds[%(atMost)s])
+        %(beyondFlapping)s
         or
-        time() + 0 * max without (how) (%s)
+        time() + 0 * max without (how) (%(retried)s)
+        %(beyondRetried)s
         or
         collector:failing:relapse_timestamp_seconds
-      ||| % [config.flapping.steady.atMost, lib.surprising('collector:unclean:surprise_nats{how="retried"}', 'flapping', 3, ['how'])]),
+      ||| % {
+        atMost: config.flapping.steady.atMost,
+        beyondFlapping: lib.beyondHabit('flapping'),
+        retried: lib.surprising('collector:unclean:surprise_nats{how="retried"}', 'flapping', 3, ['how']),
+        beyondRetried: lib.beyondHabit('retried'),
+      }),
       problem('flapping', 'warning', |||
         sum without (window, how) (
           collector:failures:ratio{window="10"} > 0
@@ -204,17 +232,8 @@ function(config, lib) {
         failed: seen('min', 'failing'),
         failed_last: seen('max', 'failing'),
       }),
-      // A dead scheduler, worker or host. A run under way is late, not missing; one that hangs is
-      // told apart.
-      problem('not_running', 'warning', |||
-        (
-          collector:run_missing:seconds > %(usual)s
-          or
-          collector:run_missing:seconds unless %(usual)s
-        )
-        unless collector:weekly_pause:active
-        unless ignoring (collector) fleet:exporter:settling
-      ||| % { usual: lib.held('collector:run_missing:usual_seconds', config.historyInterval) }),
+      // A dead scheduler, worker or host.
+      problem('not_running', 'warning', 'collector:run_missing:unusual_seconds\n' + lib.beyondHabit('not_running')),
       // Where single runs are often missing, a page waits for the second one.
       problem('not_running', 'critical', |||
         %(missing)s > clamp(%(share)g * %(interval)s, 0, %(most)d)
@@ -247,11 +266,12 @@ function(config, lib) {
         and time() > (collector:run_deadline:timestamp_seconds and collector:running:seconds)
       |||),
       problem('stale', 'critical', |||
-        collector:data_age:ratio > %g
+        collector:data_age:old_ratio
         unless max without (problem, severity) (max_over_time(collector:problem:value{problem=~"failing|not_running|hanging"}[1h]))
         unless collector:weekly_pause:active
+        unless collector:weekly_stale:active
         unless ignoring (collector) fleet:exporter:settling
-      ||| % (1 + config.freshness.surelyStale)),
+      |||),
       problem('schema', 'warning', |||
         collector:streak:count
         and %s
@@ -274,6 +294,10 @@ function(config, lib) {
         or
         0 * collector:consecutive_failures:count
       ||| % lib.outages),
+    ]),
+    lib.group('habits-evidence', config.slowInterval, [
+      lib.evident('flapping', 'collector:flapping:evident_timestamp_seconds'),
+      lib.evident('not_running', 'collector:run_missing:unusual_seconds'),
     ]),
     lib.group('flips', config.baselineInterval, [
       // Flips of the false-positive-controlled state, not of raw outcomes, and not of what a

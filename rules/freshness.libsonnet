@@ -3,6 +3,7 @@
 function(config, lib) {
   local f = config.freshness,
   local target = lib.fact('collection_freshness_target_seconds'),
+  local weekly(series) = '1 + 0 * max_over_time(%(series)s[3h] offset %(week)ds) and max_over_time(%(series)s[3h] offset %(fortnight)ds)' % { series: series, week: 604800 - 5400, fortnight: 2 * 604800 - 5400 },
   groups: [
     lib.group('slack', config.baselineInterval, [
       lib.record('collector:interval:confidence_ratio', lib.fact('collection_expected_interval_confidence_ratio') + ' >= %g' % f.minConfidence),
@@ -19,20 +20,22 @@ function(config, lib) {
       // The hours of the week at which it never runs, though nobody declared that. Both weeks, for one
       // may have been an outage; an hour and a half of tolerance, for clocks change.
       lib.record('collector:weekly_pause:active', |||
-        1 + 0 * max_over_time(collector:run_missing:seconds[3h] offset %(week)ds)
-        and max_over_time(collector:run_missing:seconds[3h] offset %(fortnight)ds)
+        %(weekly)s
         and collector:interval:confidence_ratio < 1
         unless collector:run_missing:seconds >= %(most)d
-      ||| % { week: 604800 - 5400, fortnight: 2 * 604800 - 5400, most: lib.seconds(f.weeklyPause) }),
+      ||| % { weekly: weekly('collector:run_missing:seconds'), most: lib.seconds(f.weeklyPause) }),
+      // Those at which its data are always old: runs skip, or the source has nothing.
+      lib.record('collector:weekly_stale:active', |||
+        %(weekly)s
+        unless collector:data_age:seconds >= %(most)d
+      ||| % { weekly: weekly('collector:data_age:old_ratio'), most: lib.seconds(f.weeklyPause) }),
     ]),
     lib.group('lateness', config.historyInterval, [
       // How late its runs have lately been, as known a day ago: a run that is missing now is not what
-      // its collector is used to. No more than half an interval.
-      lib.record('collector:run_missing:usual_seconds', |||
-        %(late)s < 0.5 * collector:interval:assumed_seconds
-        or
-        0.5 * collector:interval:assumed_seconds and %(late)s
-      ||| % { late: 'max_over_time(collector:run_late:seconds[%s] offset 1d)' % config.historyWindow }),
+      // its collector is used to.
+      lib.record('collector:run_missing:usual_seconds', 'max_over_time(collector:run_late:seconds[%s] offset 1d)' % config.historyWindow),
+      // Share of the collectors of which runs were missing and came by themselves.
+      lib.record('fleet:run_missing:brief_ratio', 'count without (collector) (collector:run_missing:usual_seconds) / count without (collector) (collector:interval:assumed_seconds)'),
     ]),
     lib.group('freshness', config.fastInterval, [
       lib.record('fleet:exporter:up', 'max without (%s) (up%s)' % [lib.dropped, lib.matchers()]),
@@ -121,6 +124,7 @@ function(config, lib) {
         low: lib.held('collector:records:week_low'),
       }),
       lib.record('collector:data_age:ratio', 'collector:data_age:seconds / collector:data_age:limit_seconds'),
+      lib.record('collector:data_age:old_ratio', 'collector:data_age:ratio > %g' % (1 + f.surelyStale)),
     ]),
   ],
 }

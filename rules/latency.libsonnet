@@ -9,8 +9,7 @@ function(config, lib) {
       // a slow afternoon does not become its own baseline. Nothing before enough runs are known.
       lib.record('collector:duration:base_seconds', |||
         (
-          (%(usual)s and collector:interval:assumed_seconds >= 6048)
-          or %(week)s
+          (%(week)s unless collector:interval:assumed_seconds >= 6048)
           or %(usual)s
         )
         and sum without (window) (collector:runs:count{window="100"}) >= %(minRuns)d

@@ -63,8 +63,9 @@ function(config, lib) {
       lib.prediction('quota', |||
         last_over_time(collector:quota:short_seconds[1h])
         and collector:quota:remaining_ratio < %(below)g
+        %(beyondHabit)s
         or 0 * (collector:quota:remaining_ratio <= 0 and collector:quota:reset_seconds)
-      ||| % { below: p.quotaBelow }),
+      ||| % { below: p.quotaBelow, beyondHabit: lib.beyondHabit('quota') }),
       // Tokens that were renewed lately are short-lived and renewed by the collector itself.
       lib.prediction('credential', |||
         %(expiry)s - time() < %(horizon)d
@@ -89,6 +90,7 @@ function(config, lib) {
         { prediction: 'volume_zero', expr: '1 - exp(-max without (window) (abs(collector:records:deviation) / collector:records:limit))' },
       ]
     ]),
+    lib.group('habits-evidence', config.slowInterval, [lib.evident('quota', 'collector:quota:short_seconds')]),
     lib.group('predictions-long', config.longInterval, [
       lib.record('collector:credential:hourly_timestamp_seconds', expiry),
       // (Not `changes`: VictoriaMetrics counts the first sample of a series as a change.)

@@ -31,6 +31,7 @@
       import 'volume.libsonnet',
       import 'latency.libsonnet',
       import 'slo.libsonnet',
+      import 'habits.libsonnet',
       import 'failing.libsonnet',
       import 'degradations.libsonnet',
       import 'health.libsonnet',

@@ -67,6 +67,13 @@ function(config) {
       this.seconds(steady.atMost),
     ],
 
+  // What may become a habit (habits.libsonnet), while there is evidence of it.
+  evident(problem, expr)::
+    this.record('collector:habit:evident_timestamp_seconds', 'time() + 0 * %s' % expr, { problem: problem }),
+
+  // Leaves out what is no more of a problem than comes and goes by itself.
+  beyondHabit(problem):: 'unless sum without (problem) (collector:habit:kept_ratio{problem="%s"})' % problem,
+
   // ---- Certainty ---------------------------------------------------------------------------------
 
   // Evidence in nats above which a verdict tested at every run stays within its share of the dial:
@@ -102,7 +109,7 @@ function(config) {
   problem(name, severity, expr)::
     this.record(
       'collector:problem:value',
-      '(\n%s\n)\nunless collector:quiet:active' % indented(expr),
+      '(\n%s\n)\nunless collector:quiet:active\nunless collector:explained_habit:info' % indented(expr),
       { problem: name, severity: severity },
     ),
 

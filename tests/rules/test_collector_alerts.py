@@ -54,6 +54,26 @@ def test_failing_waits_for_what_flakes_cannot_explain(
     story.check(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("every", "flakes", "length", "runs", "since"),
+    [("30m", 12, 4, 14, "6h 30m 0s ago"), ("6h", 4, 3, 4, "18h 0m 0s ago")],
+)
+def test_flakes_that_go_on_for_some_runs(
+    tmp_path: Path, every: str, flakes: int, length: int, runs: int, since: str
+) -> None:
+    """Flakes of many runs of which none became an outage: one that goes on for longer is news, and
+    of a slow job sooner."""
+    story = Story(step=every)
+    orders = story.collector(every=every)
+    for _ in range(flakes):
+        orders.past(length, bad=True).past(40)
+    orders.good(2).bad(runs - 1).silent("CollectorFailing").bad()
+    orders.fires(
+        "CollectorFailing", Alert("warning", FAILED.format(runs), since=since, cause=TIMEOUT)
+    ).good(3).silent("CollectorFailing")
+    story.check(tmp_path)
+
+
 def test_failing_becomes_critical_with_certainty(tmp_path: Path) -> None:
     """More failed runs make the same alert critical, beside the warning that Alertmanager inhibits."""
     story = Story(step="1h")
@@ -328,15 +348,29 @@ def test_hours_at_which_it_never_runs(tmp_path: Path) -> None:
     story.check(tmp_path)
 
 
+def test_data_that_are_old_every_weekend(tmp_path: Path) -> None:
+    """Two weekends without data are told, the third is its habit; a weekday is not."""
+    stale = 'count(collector:problem:value{problem="stale"})'
+    story = Story(step="1h")
+    orders = story.collector(every="6h", slo={"freshness": "12h"}).past(20)
+    for expected in ([("{}", 1.0)], [("{}", 1.0)], []):
+        orders.good(20)
+        story.query(orders.now + 40 * HOUR, stale, *expected)
+        orders.skipped(8)
+    orders.good(8).skipped(8)
+    story.query(orders.now - 6 * HOUR, stale, ("{}", 1.0))
+    story.check(tmp_path)
+
+
 def test_as_late_as_its_runs_have_lately_been(tmp_path: Path) -> None:
-    """What was so late and came a day ago is no news; later than that is."""
+    """What was so late and came a day ago is no news; half as late again is."""
     story = Story(step="5m")
     orders = story.collector().past(50)
     for expected in ([("{}", 1.0)], []):
         orders.good(3)
         story.query(orders.now + 40 * MINUTE, NOT_RUNNING, *expected)
         orders.quiet(0.75).good(26)
-    story.query(orders.now + 70 * MINUTE, NOT_RUNNING, ("{}", 1.0))
+    story.query(orders.now + 90 * MINUTE, NOT_RUNNING, ("{}", 1.0))
     story.check(tmp_path)
 
 
