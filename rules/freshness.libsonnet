@@ -35,7 +35,11 @@ function(config, lib) {
       // its collector is used to.
       lib.record('collector:run_missing:usual_seconds', 'max_over_time(collector:run_late:seconds[%s] offset 1d)' % config.historyWindow),
       // Share of the collectors of which runs were missing and came by themselves.
-      lib.record('fleet:run_missing:brief_ratio', 'count without (collector) (collector:run_missing:usual_seconds) / count without (collector) (collector:interval:assumed_seconds)'),
+      lib.record('fleet:run_missing:brief_ratio', |||
+        count without (collector) (%s)
+        /
+        count without (collector) (collector:interval:assumed_seconds)
+      ||| % lib.held('collector:run_missing:usual_seconds', config.historyInterval)),
     ]),
     lib.group('freshness', config.fastInterval, [
       lib.record('fleet:exporter:up', 'max without (%s) (up%s)' % [lib.dropped, lib.matchers()]),
