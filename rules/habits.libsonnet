@@ -4,8 +4,10 @@
 function(config, lib) {
   local h = config.habit,
   local levels = [
-    { level: 'collector', labels: 'collector, problem', outages: '{problem="not_running"}' },
-    { level: 'dependency', labels: 'dependency', outages: '' },
+    { level: 'collector', labels: 'collector, problem', outages: '{problem="not_running"}', since: '' },
+    // Its collectors' flakes grow with its nights, and it is the later evident: it is known since when
+    // they fail.
+    { level: 'dependency', labels: 'dependency', outages: '', since: 'dependency:failing_since:timestamp_seconds' },
   ],
   // Share of the evaluations: of as many as there were of what always exists at that pace.
   local share(of, span) = |||
@@ -14,6 +16,8 @@ function(config, lib) {
     count_over_time(fleet:health:score[1d])
   ||| % of { span: span },
   local earlier(of, extra='') = '%s:habit:day_ratio%s[%s] offset 1d' % [of.level, extra, h.window],
+  local usual(of) = lib.held(of.level + ':habit:usual_ratio', config.historyInterval),
+  local most(of) = '%g * %s + %g' % [h.factor, usual(of), lib.seconds(h.more) / 86400],
   local perDay = 86400 / lib.seconds(config.historyInterval),
   groups: [
     lib.group('habits-history', config.historyInterval, [
@@ -44,12 +48,12 @@ function(config, lib) {
         unless
         (
           %(today)s
-        ) > %(factor)g * %(usual)s + %(more)g
+        ) > %(most)s%(since)s
       ||| % {
-        usual: lib.held(of.level + ':habit:usual_ratio', config.historyInterval),
+        usual: usual(of),
         today: std.strReplace(std.rstripChars(share(of, '20h'), '\n'), '\n', '\n  '),
-        factor: h.factor,
-        more: lib.seconds(h.more) / 86400,
+        most: most(of),
+        since: if of.since == '' then '' else '\nunless (time() - %s) / 86400 > %s' % [of.since, most(of)],
       })
       for of in levels
     ]),
