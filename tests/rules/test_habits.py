@@ -113,7 +113,7 @@ def test_dependency_in_its_nightly_maintenance(tmp_path: Path) -> None:
     for _ in range(3):
         night(7)
     story.query(night(7), told)
-    story.query(night(24), told, ("{}", 1.0))
+    story.query(night(30), told, ("{}", 1.0))
     story.check(tmp_path)
 
 
