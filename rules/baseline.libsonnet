@@ -56,16 +56,14 @@ function(config, lib) {
     )
   ||| % [history('collector:failure_streaks:half', '{runs=~"%s"}' % runs), history('collector:failure_streaks:half', '{runs="8"}'), history('collector:flakes:calm_half')],
 
-  local tail(over) = |||
-    (
-      (%(eight)s + 0.5)
-      /
-      (%(three)s + 1)
-    ) ^ 0.2
-  ||| % {
-    eight: over % calmStreaks('8'),
-    three: over % calmStreaks('3'),
-  },
+  // Streaks that reached three runs and were no outages.
+  local long = |||
+    clamp_min(
+      %s
+      - %s,
+      0
+    )
+  ||| % [calmStreaks('3'), calmStreaks('8')],
   local calmStreaks(runs) =
     'sum without (half) (sum without (runs) (%s) and %s)' % [history('collector:failure_streaks:half', '{runs="%s"}' % runs), history('collector:flakes:calm_half')],
 
@@ -201,14 +199,22 @@ function(config, lib) {
           0.01, 0.9
         )
       ||| % known),
-      // Flakes need not go on at one rate: where many reached three runs and few of them eight, they end
-      // in between, however surely they go on at first. Per run, of the five.
-      lib.record('collector:flake:recent_tail_ratio', tail('%s')),
+      // Flakes need not go on at one rate: where many reached three runs and none of them eight (those
+      // that did were outages), they end in between, however surely they go on at first. Per run, of five.
+      lib.record('collector:flake:long_streaks', long),
+      lib.record('collector:flake:recent_tail_ratio', '(0.5 / (%s + 1)) ^ 0.2' % history('collector:flake:long_streaks')),
       lib.record('collector:flake:recent_long_start_ratio', |||
-        (%(three)s >= 3)
+        (%(long)s >= 3)
         / sum without (half) (%(runs)s and %(calm)s)
-      ||| % { three: calmStreaks('3'), runs: history('collector:runs:half'), calm: history('collector:flakes:calm_half') }),
-      lib.record('fleet:flake:tail_ratio', tail('sum without (collector) (%s)')),
+      ||| % { long: history('collector:flake:long_streaks'), runs: history('collector:runs:half'), calm: history('collector:flakes:calm_half') }),
+      // Of the fleet those that reached eight count as well: a page must be sure.
+      lib.record('fleet:flake:tail_ratio', |||
+        (
+          (sum without (collector) (%s) + 0.5)
+          /
+          (sum without (collector) (%s) + 1)
+        ) ^ 0.2
+      ||| % [calmStreaks('8'), calmStreaks('3')]),
       lib.record('fleet:flake:long_persist_ratio', |||
         clamp(
           %(tail)s < %(persist)s or %(persist)s,
