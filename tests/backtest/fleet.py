@@ -28,8 +28,8 @@ START = datetime(2026, 3, 2, tzinfo=UTC).timestamp()
 MIX = {"5m": 12, "15m": 12, "30m": 6, "1h": 16, "6h": 4, "1d": 10}  # 60 collectors
 ONE_MINUTE_MIX = {"1m": 8}
 DEPENDENCIES = 6
-DEVELOPMENT_SEEDS = (11, 12, 13, *range(9001, 9058))  # the 9000s were looked at
-EVALUATION_SEEDS = (9058, 9059, 9060)
+DEVELOPMENT_SEEDS = (11, 12, 13, *range(9001, 9061))  # the 9000s were looked at
+EVALUATION_SEEDS = (9061, 9062, 9063)
 
 
 @dataclass(frozen=True, slots=True)
