@@ -186,6 +186,12 @@ def test_end_of_the_only_run_need_not_name_it(start: str | None, end: str | None
     assert values(state)["collection_running_runs"] == 2
 
 
+def test_end_of_another_run_leaves_the_only_one_under_way() -> None:
+    """Both say which run they are, and it is not the same."""
+    state = folded(event(0, "started", run_id="a"), event(5, "success", run_id="b"))
+    assert values(state)["collection_running_runs"] == 1
+
+
 def test_overrun_counts_once_and_a_late_good_end_heals() -> None:
     """A run given up as overrun is one failure; its late success ends the incident only."""
     overrun = event(60, "failure", run_id="a")
